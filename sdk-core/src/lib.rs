@@ -1,1 +1,30 @@
-//! Under construction.
+//! Stay signed in and stay connected.
+//!
+//! (The crate's documentation is completed with the public client.)
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+
+pub mod backoff;
+mod error;
+pub mod inspect;
+pub mod io;
+pub mod json;
+mod message;
+pub mod options;
+pub mod rng;
+mod secret;
+mod state;
+pub mod store;
+pub mod time;
+
+#[cfg(feature = "native")]
+pub mod native;
+
+pub use error::{Error, ErrorKind};
+pub use json::Json;
+pub use message::{Message, Text};
+pub use options::Options;
+pub use secret::{AccessToken, RefreshToken, Secret, redact_url};
+pub use state::{
+    ClosedBy, Ended, RefreshReason, SendStatus, SessionEvent, SessionState, SignOutCause, SocketEvent, SocketState,
+};

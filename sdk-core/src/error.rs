@@ -1,0 +1,287 @@
+//! Errors: one stable set of kinds on all platforms, a sentence for people, the cause kept (never a token).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// What went wrong, to switch on. The same kinds, by these names, exist on every platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An option is wrong; `field` names it.
+    InvalidOptions,
+    /// A URL would send credentials in clear text.
+    InsecureUrl,
+    /// Nobody is signed in.
+    SignedOut,
+    /// The server could not be reached, or was too busy to answer; the session is kept and tried again.
+    Unreachable,
+    /// The server refused the credentials given to `login`.
+    LoginRefused,
+    /// This session cannot do what was asked: no such endpoint, or the application supplies the tokens itself.
+    Unsupported,
+    /// The server answered something that is not what the options say.
+    MalformedAnswer,
+    /// The server's answer was larger than allowed.
+    AnswerTooLarge,
+    /// The server refused this credential, and a freshly issued one as well.
+    Refused,
+    /// The token store could not be read or written.
+    StoreFailed,
+    /// A callback of the application failed or took too long.
+    CallbackFailed,
+    /// There is no connection, and the options say not to queue.
+    NotConnected,
+    /// The connection ended before the message was handed to the operating system.
+    ConnectionLost,
+    /// The outbox is full.
+    OutboxFull,
+    /// The message waited longer than the options allow.
+    MessageExpired,
+    /// The message is larger than allowed.
+    MessageTooLarge,
+    /// The user who queued the message signed out or changed.
+    IdentityChanged,
+    /// The socket was closed by the application, or for good by the server.
+    Closed,
+    /// All attempts that the options allow were used up.
+    AttemptsExhausted,
+    /// Something newer took this call's place (a sign-out during a sign-in, for example).
+    Superseded,
+    /// The client was shut down.
+    Disposed,
+}
+
+impl ErrorKind {
+    /// What a person can do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidOptions => "Correct the named option.",
+            Self::InsecureUrl => "Use https:// and wss://, or allow clear text explicitly.",
+            Self::SignedOut => "Sign in.",
+            Self::Unreachable => "Nothing: the session is kept, and the next attempt is scheduled.",
+            Self::LoginRefused => "Check user name and password.",
+            Self::Unsupported => "Configure the endpoint, or do it in the application.",
+            Self::MalformedAnswer => "Compare the endpoint's options with what the server sends.",
+            Self::AnswerTooLarge => "Check the URL; raise session.maxAnswerBytes if the answer is right.",
+            Self::Refused => "Check that this user may connect; then connect again.",
+            Self::StoreFailed => "Check the store's permissions and free space.",
+            Self::CallbackFailed => "See the cause: it is the application's own error.",
+            Self::NotConnected => "Wait for the socket to open, or let the outbox queue.",
+            Self::ConnectionLost => "Send again if the message may arrive twice.",
+            Self::OutboxFull => "Send less while disconnected, or raise the outbox's bounds.",
+            Self::MessageExpired => "Send again if it still matters.",
+            Self::MessageTooLarge => "Send smaller messages, or raise limits.maxMessageBytes.",
+            Self::IdentityChanged => "Send again as the new user, if it is theirs to send.",
+            Self::Closed => "Connect again.",
+            Self::AttemptsExhausted => "Connect again when there is reason to believe it works.",
+            Self::Superseded => "Nothing: what came after it counts.",
+            Self::Disposed => "Make a new client.",
+        }
+    }
+
+    /// The kind's name as it appears in JSON on every platform.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidOptions => "invalidOptions",
+            Self::InsecureUrl => "insecureUrl",
+            Self::SignedOut => "signedOut",
+            Self::Unreachable => "unreachable",
+            Self::LoginRefused => "loginRefused",
+            Self::Unsupported => "unsupported",
+            Self::MalformedAnswer => "malformedAnswer",
+            Self::AnswerTooLarge => "answerTooLarge",
+            Self::Refused => "refused",
+            Self::StoreFailed => "storeFailed",
+            Self::CallbackFailed => "callbackFailed",
+            Self::NotConnected => "notConnected",
+            Self::ConnectionLost => "connectionLost",
+            Self::OutboxFull => "outboxFull",
+            Self::MessageExpired => "messageExpired",
+            Self::MessageTooLarge => "messageTooLarge",
+            Self::IdentityChanged => "identityChanged",
+            Self::Closed => "closed",
+            Self::AttemptsExhausted => "attemptsExhausted",
+            Self::Superseded => "superseded",
+            Self::Disposed => "disposed",
+        }
+    }
+
+    /// Every kind, for generated tables and bindings.
+    pub const ALL: [Self; 21] = [
+        Self::InvalidOptions,
+        Self::InsecureUrl,
+        Self::SignedOut,
+        Self::Unreachable,
+        Self::LoginRefused,
+        Self::Unsupported,
+        Self::MalformedAnswer,
+        Self::AnswerTooLarge,
+        Self::Refused,
+        Self::StoreFailed,
+        Self::CallbackFailed,
+        Self::NotConnected,
+        Self::ConnectionLost,
+        Self::OutboxFull,
+        Self::MessageExpired,
+        Self::MessageTooLarge,
+        Self::IdentityChanged,
+        Self::Closed,
+        Self::AttemptsExhausted,
+        Self::Superseded,
+        Self::Disposed,
+    ];
+}
+
+/// What went wrong: a kind to switch on, a sentence, and the cause. Cheap to clone: one failure has many waiters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    field: Option<String>,
+    cause: Option<String>,
+    status: Option<u16>,
+    next_attempt_unix_ms: Option<u64>,
+}
+
+impl Error {
+    /// An error of this kind; `message` says what happened.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            field: None,
+            cause: None,
+            status: None,
+            next_attempt_unix_ms: None,
+        }))
+    }
+
+    /// The kind, to switch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What happened, in words, without the cause and the advice.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The option that is wrong.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// What the layer below said: never a token, a URL's query, or a body.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// The HTTP status by which the server refused or failed.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// When the SDK tries again by itself, in milliseconds since 1970.
+    pub fn next_attempt_unix_ms(&self) -> Option<u64> {
+        self.0.next_attempt_unix_ms
+    }
+
+    /// This error with a cause.
+    pub fn with_cause(self, cause: impl Into<String>) -> Self {
+        let cause: String = cause.into();
+        self.changed(|inner| inner.cause = (!cause.is_empty()).then_some(cause))
+    }
+
+    pub(crate) fn with_field(self, field: impl Into<String>) -> Self {
+        self.changed(|inner| inner.field = Some(field.into()))
+    }
+
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        self.changed(|inner| inner.status = Some(status))
+    }
+
+    pub(crate) fn with_next_attempt(self, unix_ms: Option<u64>) -> Self {
+        self.changed(|inner| inner.next_attempt_unix_ms = unix_ms)
+    }
+
+    fn changed(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.field() {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(self.message())?;
+        if let Some(status) = self.status() {
+            write!(f, " (HTTP {status})")?;
+        }
+        if let Some(cause) = self.cause() {
+            write!(f, ": {cause}")?;
+        }
+        write!(f, ". {}", self.kind().advice())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.kind())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind().as_str())?;
+        map.serialize_entry("message", self.message())?;
+        if let Some(field) = self.field() {
+            map.serialize_entry("field", field)?;
+        }
+        if let Some(status) = self.status() {
+            map.serialize_entry("status", &status)?;
+        }
+        if let Some(cause) = self.cause() {
+            map.serialize_entry("cause", cause)?;
+        }
+        if let Some(at) = self.next_attempt_unix_ms() {
+            map.serialize_entry("nextAttempt", &at)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_happened_why_and_what_to_do() {
+        let error = Error::new(ErrorKind::LoginRefused, "the server refused the sign-in")
+            .with_status(401)
+            .with_cause("No active account");
+        assert_eq!(
+            error.to_string(),
+            "the server refused the sign-in (HTTP 401): No active account. Check user name and password."
+        );
+    }
+
+    #[test]
+    fn names_are_the_json_form() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.as_str()));
+        }
+    }
+}

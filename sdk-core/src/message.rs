@@ -1,0 +1,141 @@
+//! Messages: text or binary, cheap to clone.
+
+use bytes::Bytes;
+
+/// Shared UTF-8 text: what a text message holds. Cloning shares it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Inner);
+
+// What the WebSocket stack of the platform hands out, so that nothing is checked or copied twice.
+#[cfg(feature = "native")]
+type Inner = tungstenite::Utf8Bytes;
+#[cfg(not(feature = "native"))]
+type Inner = std::sync::Arc<str>;
+
+impl Text {
+    /// The text.
+    #[cfg(feature = "native")]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The text.
+    #[cfg(not(feature = "native"))]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(feature = "native")]
+impl Text {
+    pub(crate) fn from_wire(text: tungstenite::Utf8Bytes) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn into_wire(self) -> tungstenite::Utf8Bytes {
+        self.0
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+/// One WebSocket message (P1). Cloning shares the payload.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// UTF-8 text.
+    Text(Text),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// A text message.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(Text::from(text.into()))
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
+    /// A text message with this value as JSON.
+    ///
+    /// # Errors
+    /// If the value cannot be written as JSON (a map with keys that are not strings, for example).
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_string(value).map(Self::text)
+    }
+
+    /// The payload's length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.as_str().len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, if it is a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload's bytes, of either kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_str().as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+// A message is the application's, and what it holds is not for our logs.
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Binary" };
+        write!(f, "{kind}({} bytes)", self.len())
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::binary(bytes)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}

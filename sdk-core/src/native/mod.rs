@@ -1,0 +1,1 @@
+//! The native client: the machine driven by tokio, reqwest and tungstenite.

@@ -1,0 +1,44 @@
+//! Chance as an argument: one small generator, seeded by the driver, so that every run can be replayed.
+
+/// `SplitMix64` (Steele, Lea, Flood 2014): enough for jitter and for identifiers that need only be unlikely to meet.
+/// Not for secrets.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// A generator that gives the same numbers for the same seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A whole number from 0 to `bound` inclusive.
+    pub fn up_to(&mut self, bound: u64) -> u64 {
+        match bound.checked_add(1) {
+            // The bias of the remainder is below 2^-32 for every bound used here (milliseconds).
+            Some(n) => self.next_u64() % n,
+            None => self.next_u64(),
+        }
+    }
+
+    /// 128 bits as 32 hexadecimal digits: an idempotency key, a holder's name.
+    pub fn hex128(&mut self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(32);
+        for _ in 0..2 {
+            let bits = self.next_u64();
+            for shift in (0..16).rev() {
+                text.push(char::from(DIGITS[((bits >> (shift * 4)) & 15) as usize]));
+            }
+        }
+        text
+    }
+}

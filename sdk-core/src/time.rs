@@ -1,0 +1,126 @@
+//! Time as an argument: the machine is told what time it is and never asks.
+
+use std::ops::{Add, Sub};
+
+/// A point on the machine's monotonic clock, in milliseconds from an origin that the driver chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// "Not scheduled": later than every real deadline.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// Milliseconds from `earlier` to `self`; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<u64> for Mono {
+    type Output = Self;
+    fn add(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+impl Sub<u64> for Mono {
+    type Output = Self;
+    fn sub(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+}
+
+/// What both clocks of the device say at one moment.
+///
+/// `mono` drives every decision. `unix_ms` is used for what people read, for tokens that carry only an
+/// absolute expiry, and to notice that the device slept: most monotonic clocks stop during suspend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock.
+    pub mono: Mono,
+    /// The wall clock, in milliseconds since 1970; it may be wrong and may jump.
+    pub unix_ms: u64,
+}
+
+/// A wall clock that ran ahead of the monotonic one by more than this means that the device slept (or that
+/// the clock was set forward, which is treated the same: a token may be older than it looks, and the price
+/// of a mistake is one early refresh).
+pub const SLEEP_THRESHOLD_MS: u64 = 2_000;
+
+/// Turns what the driver's clocks say into the machine's time: monotonic, and counting suspended time (S6, S7).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeline {
+    last: Now,
+    /// Time slept, as far as it was noticed: machine time = driver's monotonic time + slept.
+    slept_ms: u64,
+}
+
+impl Timeline {
+    pub(crate) fn starting(now: Now) -> Self {
+        Self { last: now, slept_ms: 0 }
+    }
+
+    /// The machine's time for what the driver's clocks say; second, whether the device slept since the last call.
+    ///
+    /// A wall clock that goes backwards changes nothing, and neither does a monotonic one that does.
+    pub(crate) fn observe(&mut self, now: Now) -> (Now, bool) {
+        let ran = now.mono.since(self.last.mono);
+        let gap = now.unix_ms.saturating_sub(self.last.unix_ms).saturating_sub(ran);
+        let slept = gap > SLEEP_THRESHOLD_MS;
+        if slept {
+            self.slept_ms = self.slept_ms.saturating_add(gap);
+        }
+        self.last = Now { mono: now.mono.max(self.last.mono), unix_ms: now.unix_ms };
+        (Now { mono: self.last.mono + self.slept_ms, unix_ms: now.unix_ms }, slept)
+    }
+
+    /// A machine time as the driver's monotonic clock will show it.
+    pub(crate) fn to_driver(self, at: Mono) -> Mono {
+        if at == Mono::NEVER { at } else { at - self.slept_ms }
+    }
+
+    /// A time of the driver's monotonic clock as machine time.
+    pub(crate) fn to_machine(self, at: Mono) -> Mono {
+        at + self.slept_ms
+    }
+}
+
+/// The wall-clock time of a machine deadline, for people to read.
+pub(crate) fn unix_of(now: Now, at: Mono) -> u64 {
+    if at >= now.mono {
+        now.unix_ms.saturating_add(at.since(now.mono))
+    } else {
+        now.unix_ms.saturating_sub(now.mono.since(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono: u64, unix_ms: u64) -> Now {
+        Now { mono: Mono(mono), unix_ms }
+    }
+
+    #[test]
+    fn s6_suspend_counts_as_time() {
+        let mut line = Timeline::starting(at(0, 1_000_000));
+        assert_eq!(line.observe(at(100, 1_000_100)).0.mono, Mono(100));
+        let (now, slept) = line.observe(at(200, 1_000_200 + 86_400_000));
+        assert!(slept);
+        assert_eq!(now.mono, Mono(200 + 86_400_000));
+        assert_eq!(line.to_driver(now.mono + 5), Mono(205));
+    }
+
+    #[test]
+    fn s6_a_clock_set_back_changes_nothing() {
+        let mut line = Timeline::starting(at(0, 1_000_000));
+        let (now, slept) = line.observe(at(50, 10));
+        assert!(!slept);
+        assert_eq!(now.mono, Mono(50));
+        // Nor does setting it right again within the same amount of running time look like more than one sleep.
+        let (now, slept) = line.observe(at(60, 20));
+        assert!(!slept);
+        assert_eq!(now.mono, Mono(60));
+    }
+}
