@@ -3,7 +3,7 @@
 //! Every effect is numbered, and every answer quotes its effect's number: an answer that the machine no longer waits
 //! for is dropped. Outputs are to be performed in the order they come.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 use crate::message::Message;
 use crate::options::{Method, SocketOptions};
@@ -328,6 +328,28 @@ pub struct SessionView {
     pub user: Option<Json>,
     /// How many refresh attempts have ended, in success or not: a waiter that saw a smaller number may look again.
     pub attempts_ended: u64,
+}
+
+impl SessionView {
+    /// The answer for somebody who needs a token (S2): the token if there is a valid one, why not if there is none,
+    /// `None` while a refresh is under way and its outcome decides.
+    pub fn answer(&self) -> Option<Result<AccessToken, Error>> {
+        if matches!(self.state, SessionState::Refreshing { .. } | SessionState::Restoring) {
+            return None;
+        }
+        if let Some(view) = &self.token {
+            return Some(Ok(view.token.clone()));
+        }
+        Some(Err(match &self.state {
+            SessionState::SignedOut { .. } => Error::new(ErrorKind::SignedOut, "nobody is signed in"),
+            SessionState::Unreachable { cause, next_attempt, .. } => {
+                Error::new(ErrorKind::Unreachable, "the token expired and the server cannot be reached for a new one")
+                    .with_cause(cause.message().to_owned())
+                    .with_next_attempt(Some(*next_attempt))
+            }
+            _ => Error::new(ErrorKind::Unreachable, "the token expired and a new one has not been asked for yet"),
+        }))
+    }
 }
 
 /// A token that may be handed out.

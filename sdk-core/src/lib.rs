@@ -5,21 +5,32 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 
 pub mod backoff;
+mod claims;
+pub mod close;
+mod cookies;
+mod ctx;
 mod error;
+mod http_date;
 pub mod inspect;
 pub mod io;
 pub mod json;
+pub mod machine;
 mod message;
 pub mod options;
+mod outbox;
 pub mod rng;
 mod secret;
+mod session;
+mod socket;
 mod state;
 pub mod store;
 pub mod time;
+pub mod timer;
 
 #[cfg(feature = "native")]
 pub mod native;
 
+pub use claims::Claims;
 pub use error::{Error, ErrorKind};
 pub use json::Json;
 pub use message::{Message, Text};

@@ -16,7 +16,7 @@ pub use socket::{
     CloseAction, Credential, HeartbeatOptions, LimitOptions, OutboxMode, OutboxOptions, ReconnectOptions, Renewal,
     SocketOptions, TicketOptions, WhenFull,
 };
-pub(crate) use url::Url;
+pub(crate) use url::{Url, join as join_url, with_parameter};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,447 @@
+//! The session: the tokens of one signed-in user and the rules that keep them fresh (section 1 of the contract).
+//!
+//! Knows nothing of sockets. Three files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
+//! (single flight, rotation, refusal and unreachability), `requests` (what goes over HTTP and what answers mean).
+//! This one holds the state, who waits for which answer, and what the world may see.
+
+mod refresh;
+pub(crate) mod requests;
+mod sign_in;
+
+use crate::claims::{Claims, Life};
+use crate::ctx::Ctx;
+use crate::error::{Error, ErrorKind};
+use crate::io::{CallId, CallbackAnswer, EffectId, HttpAnswer, Output, Reply, SessionView, TokenView};
+use crate::json::Json;
+use crate::options::{ResolvedEndpoints, SessionOptions};
+use crate::secret::{AccessToken, RefreshToken, Secret};
+use crate::state::{RefreshReason, SessionState, SignOutCause};
+use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Swapped};
+use crate::time::{Mono, unix_of};
+use crate::timer::Timer;
+
+use requests::Secrets;
+
+/// The session's half of the machine.
+#[derive(Debug)]
+pub(crate) struct Session {
+    options: SessionOptions,
+    endpoints: ResolvedEndpoints,
+    /// Whether there is a store to read and write.
+    durable: bool,
+    /// The tokens, while somebody is signed in.
+    holding: Option<Holding>,
+    /// Why not, while nobody is.
+    sign_out_cause: SignOutCause,
+    restoring: bool,
+    /// Why the refresh that is out was started; there is at most one (S3).
+    refreshing: Option<RefreshReason>,
+    trouble: Option<Trouble>,
+    store_version: StoreVersion,
+    /// Effects whose answers are awaited. What is not in here when its answer comes is late, and loses (S9).
+    pending: Vec<(EffectId, Step)>,
+    /// Grows with every adopted token; also when the user changes.
+    token_number: u64,
+    /// Grows at every sign-in and sign-out: whose messages are whose (W10).
+    identity: u64,
+    attempts_ended: u64,
+    said_expiring_soon: bool,
+    /// A server refused the token in use, so a cached one will not do (callback sessions).
+    refused: bool,
+    published: Option<SessionView>,
+    changes: Vec<Change>,
+}
+
+/// The tokens of the signed-in user.
+#[derive(Clone, Debug)]
+struct Holding {
+    access: AccessToken,
+    refresh: Option<RefreshToken>,
+    cookies: Option<Secret>,
+    life: Life,
+    received_unix_ms: u64,
+    /// What `life` means on the wall clock, computed once so that the published state does not flicker.
+    expires_at: Option<u64>,
+    user: Option<Json>,
+    rotation: u64,
+    /// The idempotency key of this refresh token's one exchange.
+    intent: Option<RefreshIntent>,
+    /// The intent was found in the store: a process died in the middle of the exchange.
+    interrupted: bool,
+}
+
+/// The server could not be reached for a new token.
+#[derive(Clone, Debug)]
+struct Trouble {
+    since_unix_ms: u64,
+    retries: u32,
+    cause: Error,
+    next_attempt: Mono,
+    /// The same on the wall clock, computed once so that the published state does not flicker.
+    next_attempt_unix_ms: u64,
+}
+
+/// What an awaited answer is for.
+#[derive(Debug)]
+enum Step {
+    Restore,
+    Login { call: CallId },
+    StoreSignIn { call: CallId, holding: Box<Holding> },
+    StoreIntent,
+    Refresh,
+    StoreRefresh { holding: Box<Holding>, tries: u32 },
+    Reread { refusal: Error },
+    Callback { forced: bool },
+    Revoke { call: CallId },
+    ClearStore { tries: u32 },
+    Verify { call: CallId },
+}
+
+/// What the sockets have to know of what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Somebody signed in, possibly somebody else than before.
+    SignedIn,
+    /// The same user has a new token.
+    Refreshed,
+    /// A refresh attempt ended without a new token.
+    Settled,
+    /// Nobody is signed in any more.
+    SignedOut,
+}
+
+/// What a connection attempt gets to show who it is (W3).
+pub(crate) enum Pass {
+    /// A valid token.
+    Token { access: AccessToken, cookies: Option<Secret>, number: u64 },
+    /// Wait: a refresh is under way.
+    Wait,
+    /// Nobody is signed in.
+    SignedOut,
+    /// There is none now; the session tries again by itself.
+    Unreachable { cause: Error, next_attempt: Mono },
+}
+
+impl Session {
+    pub(crate) fn new(options: SessionOptions, durable: bool) -> Self {
+        Self {
+            endpoints: options.resolved_endpoints(),
+            options,
+            durable,
+            holding: None,
+            sign_out_cause: SignOutCause::NotSignedIn,
+            restoring: false,
+            refreshing: None,
+            trouble: None,
+            store_version: StoreVersion::default(),
+            pending: Vec::new(),
+            token_number: 0,
+            identity: 0,
+            attempts_ended: 0,
+            said_expiring_soon: false,
+            refused: false,
+            published: None,
+            changes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &SessionOptions {
+        &self.options
+    }
+
+    /// Whose session this is; a new number for every sign-in and sign-out.
+    pub(crate) fn identity(&self) -> Option<u64> {
+        self.holding.as_ref().map(|_| self.identity)
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The secrets for a request on behalf of the user.
+    pub(crate) fn secrets(&self) -> Secrets<'_> {
+        let Some(holding) = &self.holding else { return Secrets::default() };
+        Secrets {
+            access: Some(&holding.access),
+            refresh: holding.refresh.as_ref(),
+            cookies: holding.cookies.as_ref(),
+            credentials: &[],
+        }
+    }
+
+    /// A credential for a connection attempt; starts a refresh where one is needed.
+    pub(crate) fn pass(&mut self, ctx: &mut Ctx) -> Pass {
+        self.token_needed(ctx);
+        if self.restoring {
+            return Pass::Wait;
+        }
+        let number = self.token_number;
+        match (&self.holding, &self.trouble) {
+            (None, None) if self.refreshing.is_some() => Pass::Wait,
+            (None, None) => Pass::SignedOut,
+            (Some(holding), _) if self.is_fresh(ctx) => holding.pass(number),
+            // Not fresh: wait for the new one, unless the server cannot give it and the old one still works.
+            _ if self.refreshing.is_some() => Pass::Wait,
+            (Some(holding), _) if ctx.now.mono < holding.life.valid_until() => holding.pass(number),
+            (_, Some(trouble)) => {
+                Pass::Unreachable { cause: trouble.cause.clone(), next_attempt: trouble.next_attempt }
+            }
+            (Some(_), None) => Pass::SignedOut,
+        }
+    }
+
+    /// Whether the token with this number is still the one in use (W8: told apart by number, never by text).
+    pub(crate) fn is_current(&self, number: u64) -> bool {
+        self.holding.is_some() && self.token_number == number
+    }
+
+    /// How many tokens this session has had.
+    pub(crate) fn token_number(&self) -> u64 {
+        self.token_number
+    }
+
+    /// When the session tries again to reach the server, if it is waiting to.
+    pub(crate) fn next_attempt(&self) -> Option<Mono> {
+        self.trouble.as_ref().filter(|_| self.refreshing.is_none()).map(|trouble| trouble.next_attempt)
+    }
+
+    pub(crate) fn can_refresh(&self) -> bool {
+        self.options.is_callback()
+            || self.endpoints.refresh.is_some()
+                && (self.options.is_cookie() || self.holding.as_ref().is_some_and(|h| h.refresh.is_some()))
+    }
+
+    fn is_fresh(&self, ctx: &Ctx) -> bool {
+        self.holding.as_ref().is_some_and(|holding| ctx.now.mono < self.fresh_until(holding))
+    }
+
+    fn margin_ms(&self, life: Life) -> u64 {
+        life.margin_ms(self.options.refresh.margin_ms, self.options.refresh.margin_fraction)
+    }
+
+    fn fresh_until(&self, holding: &Holding) -> Mono {
+        let end = holding.life.valid_until();
+        // Without a way to renew it, a token is as good as it gets until it expires.
+        if end == Mono::NEVER || !self.can_refresh() { end } else { end - self.margin_ms(holding.life) }
+    }
+
+    // ---- answers ----
+
+    pub(crate) fn on_http(&mut self, ctx: &mut Ctx, effect: EffectId, answer: Result<HttpAnswer, Error>) {
+        match self.take_step(ctx, effect) {
+            Some(Step::Login { call }) => self.login_answered(ctx, call, answer),
+            Some(Step::Refresh) => self.refresh_answered(ctx, answer),
+            Some(Step::Revoke { call }) => {
+                let revoked = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
+                ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked }) });
+            }
+            Some(Step::Verify { call }) => {
+                let result = answer.and_then(|answer| verified(&answer));
+                ctx.emit(Output::Reply { call, result: result.map(Reply::Verified) });
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_loaded(&mut self, ctx: &mut Ctx, effect: EffectId, loaded: Result<StoreSnapshot, Error>) {
+        match self.take_step(ctx, effect) {
+            Some(Step::Restore) => self.restored(ctx, loaded),
+            Some(Step::Reread { refusal }) => self.reread(ctx, refusal, loaded),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_swapped(&mut self, ctx: &mut Ctx, effect: EffectId, swapped: Result<Swapped, Error>) {
+        match self.take_step(ctx, effect) {
+            Some(Step::StoreSignIn { call, holding }) => self.sign_in_stored(ctx, call, holding, swapped),
+            Some(Step::StoreIntent) => self.intent_stored(ctx, swapped),
+            Some(Step::StoreRefresh { holding, tries }) => self.refresh_stored(ctx, holding, tries, swapped),
+            Some(Step::ClearStore { tries }) => self.store_cleared(ctx, tries, swapped),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_callback(&mut self, ctx: &mut Ctx, effect: EffectId, answer: CallbackAnswer) {
+        if let Some(Step::Callback { forced }) = self.take_step(ctx, effect) {
+            self.callback_answered(ctx, forced, answer);
+        }
+    }
+
+    pub(crate) fn on_timer(&mut self, ctx: &mut Ctx, timer: Timer) {
+        match timer {
+            Timer::RefreshDue => self.refresh_due(ctx),
+            Timer::TokenExpired => self.token_expired(ctx),
+            Timer::RefreshRetry => self.start_refresh(ctx, RefreshReason::Retry),
+            Timer::Effect(effect) => self.effect_timed_out(ctx, effect),
+            _ => {}
+        }
+    }
+
+    /// A driver that never answers, or a callback that hangs, is the same as a server that cannot be reached.
+    fn effect_timed_out(&mut self, ctx: &mut Ctx, effect: EffectId) {
+        let Some(step) = self.take_step(ctx, effect) else { return };
+        ctx.emit(Output::Cancel { effect });
+        let late = |kind| Error::new(kind, "no answer within the time limit");
+        match step {
+            Step::Login { call } => self.login_answered(ctx, call, Err(late(ErrorKind::Unreachable))),
+            Step::Refresh => self.refresh_answered(ctx, Err(late(ErrorKind::Unreachable))),
+            Step::Callback { forced } => {
+                let answer = CallbackAnswer::Unreachable(late(ErrorKind::CallbackFailed));
+                self.callback_answered(ctx, forced, answer);
+            }
+            Step::Revoke { call } => {
+                ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked: false }) });
+            }
+            Step::Verify { call } => {
+                ctx.emit(Output::Reply { call, result: Err(late(ErrorKind::Unreachable)) });
+            }
+            Step::Restore => self.restored(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::Reread { refusal } => self.reread(ctx, refusal, Err(late(ErrorKind::StoreFailed))),
+            Step::StoreSignIn { call, holding } => {
+                self.sign_in_stored(ctx, call, holding, Err(late(ErrorKind::StoreFailed)));
+            }
+            Step::StoreIntent => self.intent_stored(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::StoreRefresh { holding, tries } => {
+                self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));
+            }
+            Step::ClearStore { tries } => self.store_cleared(ctx, tries, Err(late(ErrorKind::StoreFailed))),
+        }
+    }
+
+    // ---- effects ----
+
+    /// Numbers an effect, remembers what its answer is for, and limits the wait for it.
+    fn await_answer(&mut self, ctx: &mut Ctx, step: Step) -> EffectId {
+        let effect = ctx.effect();
+        // The driver keeps the same limit where it can; this one holds when it cannot.
+        let limit = self.options.request_timeout_ms.saturating_add(1_000);
+        ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
+        self.pending.push((effect, step));
+        effect
+    }
+
+    fn take_step(&mut self, ctx: &mut Ctx, effect: EffectId) -> Option<Step> {
+        let at = self.pending.iter().position(|(id, _)| *id == effect)?;
+        ctx.timers.clear(Timer::Effect(effect));
+        Some(self.pending.swap_remove(at).1)
+    }
+
+    /// Stops waiting for the answers that `late` names; they will be dropped when they come.
+    fn forget(&mut self, ctx: &mut Ctx, late: impl Fn(&Step) -> bool) -> Vec<Step> {
+        let (forgotten, kept) = std::mem::take(&mut self.pending).into_iter().partition(|(_, step)| late(step));
+        self.pending = kept;
+        let forgotten: Vec<(EffectId, Step)> = forgotten;
+        for (effect, _) in &forgotten {
+            ctx.timers.clear(Timer::Effect(*effect));
+        }
+        forgotten.into_iter().map(|(_, step)| step).collect()
+    }
+
+    fn swap_store(&mut self, ctx: &mut Ctx, next: Option<&Holding>, step: Step) {
+        let next = next.map(|holding| Box::new(holding.stored()));
+        let effect = self.await_answer(ctx, step);
+        ctx.emit(Output::SwapStore { effect, expected: self.store_version, next });
+    }
+
+    // ---- what the world may see ----
+
+    /// Publishes the session if it looks different from what was published last.
+    pub(crate) fn publish(&mut self, ctx: &mut Ctx) {
+        let view = self.view(ctx);
+        if self.published.as_ref() != Some(&view) {
+            self.published = Some(view.clone());
+            ctx.emit(Output::PublishSession(view));
+        }
+    }
+
+    /// The device slept: what was said of times on its clocks is no longer so.
+    pub(crate) fn slept(&mut self, ctx: &mut Ctx) {
+        if let Some(holding) = &mut self.holding {
+            holding.set_expires_at(ctx);
+        }
+    }
+
+    fn view(&self, ctx: &Ctx) -> SessionView {
+        let valid = self.holding.as_ref().filter(|holding| ctx.now.mono < holding.life.valid_until());
+        let expires_at = valid.and_then(|holding| holding.expires_at);
+        let state = match (&self.holding, &self.trouble) {
+            _ if self.restoring => SessionState::Restoring,
+            (None, None) if self.refreshing.is_none() => SessionState::SignedOut { cause: self.sign_out_cause },
+            _ if self.refreshing.is_some() => SessionState::Refreshing { expires_at },
+            (_, Some(trouble)) => SessionState::Unreachable {
+                since: trouble.since_unix_ms,
+                cause: trouble.cause.clone(),
+                next_attempt: trouble.next_attempt_unix_ms,
+                expires_at,
+            },
+            _ => SessionState::Active { expires_at },
+        };
+        let token = valid.map(|holding| TokenView {
+            token: holding.access.clone(),
+            number: self.token_number,
+            fresh_until: ctx.to_driver(self.fresh_until(holding)),
+            valid_until: ctx.to_driver(holding.life.valid_until()),
+            expires_at,
+            margin_ms: self.margin_ms(holding.life),
+        });
+        let user = self.holding.as_ref().and_then(|holding| holding.user.clone());
+        SessionView { state, token, user, attempts_ended: self.attempts_ended }
+    }
+}
+
+impl Holding {
+    fn pass(&self, number: u64) -> Pass {
+        Pass::Token { access: self.access.clone(), cookies: self.cookies.clone(), number }
+    }
+
+    fn set_expires_at(&mut self, ctx: &Ctx) {
+        self.expires_at = self.life.lifetime_ms.map(|_| unix_of(ctx.now, self.life.valid_until()));
+    }
+
+    fn stored(&self) -> StoredSession {
+        StoredSession {
+            access: self.access.clone(),
+            refresh: self.refresh.clone(),
+            cookies: self.cookies.clone(),
+            received_unix_ms: self.received_unix_ms,
+            lifetime_ms: self.life.lifetime_ms,
+            user: self.user.clone(),
+            rotation: self.rotation,
+            intent: self.intent.clone(),
+        }
+    }
+
+    fn from_stored(stored: StoredSession, ctx: &Ctx) -> Self {
+        let mut holding = Self {
+            access: stored.access,
+            refresh: stored.refresh,
+            cookies: stored.cookies,
+            // What is left of it from now on: stored again, it must mean the same.
+            life: Life::of_stored(stored.lifetime_ms, stored.received_unix_ms, ctx.now),
+            received_unix_ms: ctx.now.unix_ms,
+            expires_at: None,
+            user: stored.user,
+            rotation: stored.rotation,
+            interrupted: stored.intent.is_some(),
+            intent: stored.intent,
+        };
+        holding.set_expires_at(ctx);
+        holding
+    }
+
+    /// The claims of the token, for judging its life.
+    fn claims_of(access: &AccessToken) -> Option<Claims> {
+        if access.is_empty() { None } else { Claims::read(access.expose()) }
+    }
+}
+
+fn verified(answer: &HttpAnswer) -> Result<bool, Error> {
+    match answer.status {
+        200..=299 => Ok(true),
+        400..=403 => Ok(false),
+        status => {
+            Err(Error::new(ErrorKind::Unreachable, "the server could not say whether the token is good")
+                .with_status(status))
+        }
+    }
+}

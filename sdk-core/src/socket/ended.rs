@@ -1,0 +1,267 @@
+//! How a connection or attempt ended, and what follows: again, again with a new token, or never (W6, W7, W8).
+
+use super::{Conn, Phase, Refusal, Socket};
+use crate::backoff;
+use crate::close;
+use crate::ctx::Ctx;
+use crate::error::{Error, ErrorKind};
+use crate::http_date::retry_after_ms;
+use crate::io::{ConnEnd, ConnId, ConnectFailure, Output, SendId};
+use crate::message::Message;
+use crate::options::CloseAction;
+use crate::session::Session;
+use crate::state::{ClosedBy, Ended, SocketEvent};
+use crate::timer::Timer;
+
+/// A server that is going away or overloaded is given this many steps of backoff more.
+const WIDEN_BY: u32 = 2;
+
+impl Socket {
+    /// An attempt ended before it was open.
+    pub(crate) fn connect_failed(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &mut Session,
+        conn: ConnId,
+        failure: ConnectFailure,
+    ) {
+        ctx.conns.remove(&conn);
+        self.forget_timers(ctx, conn);
+        let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else { return };
+        let handover = self.live.is_some();
+        match failure {
+            // Real servers refuse an expired token with either (W7).
+            ConnectFailure::Http { status: status @ (401 | 403), .. } => {
+                self.auth_refused(ctx, session, Ended::Http { status }, candidate.token);
+            }
+            ConnectFailure::Http { status, retry_after } => {
+                let hint = retry_after.and_then(|text| retry_after_ms(&text, ctx.now.unix_ms));
+                self.attempt_failed(ctx, session, Ended::Http { status }, handover, hint);
+            }
+            ConnectFailure::Unreachable { detail } => {
+                self.attempt_failed(ctx, session, Ended::Unreachable { detail }, handover, None);
+            }
+        }
+    }
+
+    /// A connection that was open is over; `unsent` are messages that it did not hand to the operating system.
+    pub(crate) fn conn_ended(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &mut Session,
+        conn: ConnId,
+        end: ConnEnd,
+        unsent: Vec<(SendId, Message)>,
+    ) {
+        ctx.conns.remove(&conn);
+        self.forget_timers(ctx, conn);
+        if let Some(at) = self.draining.iter().position(|old| old.conn == conn) {
+            let old = self.draining.swap_remove(at);
+            match old.fails {
+                Some(error) => {
+                    let failed = unsent.into_iter().map(|(send, _)| (send, error.clone())).collect();
+                    self.fail(ctx, failed);
+                }
+                None => {
+                    self.outbox.put_back(unsent, ctx.now.mono);
+                    self.flush_queue(ctx);
+                }
+            }
+            return;
+        }
+        let (ended, refused) = seen(end);
+        if let Some(live) = self.live.take_if(|live| live.id == conn) {
+            self.live_ended(ctx, session, live, ended, refused, unsent);
+        } else if let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) {
+            // Accepted, and over before it was ready.
+            let handover = self.live.is_some();
+            self.judge(ctx, session, ended, refused, candidate.token, handover);
+        }
+    }
+
+    fn live_ended(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &mut Session,
+        live: Conn,
+        ended: Ended,
+        refused: bool,
+        unsent: Vec<(SendId, Message)>,
+    ) {
+        ctx.emit(Output::Indirect { socket: self.id });
+        self.outbox.put_back(unsent, ctx.now.mono);
+        self.watch_age(ctx);
+        let (ended, refused) = match live.doomed {
+            Some(Ended::AuthMessage) => (Ended::AuthMessage, true),
+            Some(why) => (why, false),
+            None => (ended, refused),
+        };
+        if self.candidate.is_some() || self.ticket.is_some() {
+            // A handover was under way: it is now the reconnect.
+            self.phase = if self.candidate.is_some() { Phase::Connecting } else { Phase::Authenticating };
+            if let Some(ticket) = &mut self.ticket {
+                ticket.handover = false;
+            }
+            return self.event(ctx, SocketEvent::Ended { ended, will_retry: true });
+        }
+        if ended == Ended::Replaced {
+            self.event(ctx, SocketEvent::Ended { ended, will_retry: true });
+            return self.begin(ctx, session);
+        }
+        self.judge(ctx, session, ended.clone(), refused, live.token, false);
+        // Told after the judgement, which knows whether there is a next time.
+        let will_retry = !matches!(self.phase, Phase::Refused { .. } | Phase::Closed { .. });
+        self.event(ctx, SocketEvent::Ended { ended, will_retry });
+    }
+
+    /// What an end means (W7).
+    fn judge(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &mut Session,
+        ended: Ended,
+        refused: bool,
+        token: u64,
+        handover: bool,
+    ) {
+        let action = match &ended {
+            _ if refused => CloseAction::RefreshThenRetry,
+            Ended::Closed { code, .. } => close::action(&self.options, *code),
+            _ => CloseAction::Retry,
+        };
+        let repeated = std::mem::replace(&mut self.stop_on_repeat, action == CloseAction::StopOnRepeat);
+        match action {
+            CloseAction::RefreshThenRetry => self.auth_refused(ctx, session, ended, token),
+            CloseAction::Stop => self.stopped_by_server(ctx, ended),
+            CloseAction::StopOnRepeat if repeated => self.stopped_by_server(ctx, ended),
+            CloseAction::StopOnRepeat | CloseAction::Retry => {
+                self.attempt_failed(ctx, session, ended, handover, None);
+            }
+        }
+    }
+
+    /// The server refused the credential (W8).
+    pub(super) fn auth_refused(&mut self, ctx: &mut Ctx, session: &mut Session, ended: Ended, token: u64) {
+        self.event(ctx, SocketEvent::AuthRefused { ended: ended.clone() });
+        let issued_after_refusal = self.refusal.is_some_and(|refusal| token > refusal.mark);
+        let hopeless = !self.needs_session() || issued_after_refusal || !session.can_refresh();
+        if self.live.is_some() {
+            // A handover was refused, and the old connection works. With a newer token there will be another handover;
+            // where that would be no use, the next attempt is made when the old connection ends.
+            self.handover_failures = self.handover_failures.saturating_add(1);
+            if !hopeless {
+                self.remember_refusal(session, token);
+                session.token_rejected(ctx, token);
+                self.begin(ctx, session);
+            }
+            return;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        if hopeless {
+            return self.refused(ctx, ended);
+        }
+        if self.is_exhausted() {
+            return self.exhausted(ctx, &ended);
+        }
+        self.remember_refusal(session, token);
+        session.token_rejected(ctx, token);
+        self.begin(ctx, session);
+    }
+
+    fn remember_refusal(&mut self, session: &Session, token: u64) {
+        let mark = self.refusal.map_or(session.token_number(), |refusal| refusal.mark);
+        self.refusal = Some(Refusal { token, mark });
+    }
+
+    /// An attempt failed for a reason that may pass.
+    pub(super) fn attempt_failed(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &mut Session,
+        ended: Ended,
+        handover: bool,
+        hint_ms: Option<u64>,
+    ) {
+        let widen = match &ended {
+            Ended::Closed { code, .. } => close::widens_delay(*code),
+            Ended::Http { status } => *status == 503,
+            _ => false,
+        };
+        let extra = if widen { WIDEN_BY } else { 0 };
+        let policy = self.options.reconnect.delay;
+        if handover && self.live.is_some() {
+            let delay = backoff::delay_ms(&policy, self.handover_failures + extra, hint_ms, &mut ctx.rng);
+            self.handover_failures = self.handover_failures.saturating_add(1);
+            ctx.timers.set(Timer::Reconnect(self.id), ctx.now.mono + delay);
+            return;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        if self.is_exhausted() {
+            return self.exhausted(ctx, &ended);
+        }
+        if !self.online {
+            self.attempts -= 1;
+            self.phase = Phase::Offline;
+            return;
+        }
+        // A session that is known to be expired is renewed while we wait, not after.
+        if self.needs_session() {
+            session.token_needed(ctx);
+        }
+        let delay = backoff::delay_ms(&policy, self.attempts - 1 + extra, hint_ms, &mut ctx.rng);
+        self.wait_until(ctx, ended, ctx.now.mono + delay);
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.options.reconnect.max_attempts.is_some_and(|most| self.attempts >= most)
+    }
+
+    fn exhausted(&mut self, ctx: &mut Ctx, ended: &Ended) {
+        let error = Error::new(ErrorKind::AttemptsExhausted, "all allowed attempts to connect failed");
+        self.finish(ctx, ClosedBy::AttemptsExhausted, ended, &error);
+    }
+
+    fn stopped_by_server(&mut self, ctx: &mut Ctx, ended: Ended) {
+        if let Some(live) = self.live.take() {
+            // A handover told us to stop: the old connection goes as well.
+            let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
+            self.retire(ctx, live.id, 1000, "", Some(error));
+        }
+        let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
+        self.finish(ctx, ClosedBy::Server, &ended, &error);
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx, by: ClosedBy, ended: &Ended, error: &Error) {
+        let reason = match ended {
+            Ended::Closed { reason, .. } => reason.clone(),
+            _ => String::new(),
+        };
+        self.wanted = false;
+        self.phase = Phase::Closed { by, code: ended.code(), reason };
+        self.fail_queue(ctx, error);
+    }
+
+    fn refused(&mut self, ctx: &mut Ctx, ended: Ended) {
+        self.fail_queue(ctx, &refused_error(&ended));
+        self.phase = Phase::Refused { cause: ended };
+    }
+}
+
+fn refused_error(ended: &Ended) -> Error {
+    let error = Error::new(ErrorKind::Refused, "the server refused the credential");
+    match ended {
+        Ended::Http { status } => error.with_status(*status),
+        Ended::Closed { code, .. } => error.with_cause(format!("close code {code}")),
+        _ => error,
+    }
+}
+
+/// The driver's word for an end, and whether it was a refusal.
+fn seen(end: ConnEnd) -> (Ended, bool) {
+    match end {
+        ConnEnd::Closed { code, reason, refused } => (Ended::Closed { code, reason }, refused),
+        ConnEnd::Lost { detail, refused } => (Ended::Lost { detail }, refused),
+        // We closed it for the peer's violation: the code says what kind, as if the peer had said it.
+        ConnEnd::Violation { code, detail } => (Ended::Closed { code, reason: detail }, false),
+    }
+}

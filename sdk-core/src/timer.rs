@@ -1,0 +1,66 @@
+//! The deadlines of the machine, each with the reason for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::io::{ConnId, EffectId, SocketId};
+use crate::time::Mono;
+
+/// Why the machine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The token is due for renewal (S6).
+    RefreshDue,
+    /// The token expires: what was valid is no longer.
+    TokenExpired,
+    /// A refresh that failed is tried again (S8).
+    RefreshRetry,
+    /// An HTTP request, store access or callback took too long.
+    Effect(EffectId),
+    /// A socket's delay is over (W6).
+    Reconnect(SocketId),
+    /// A connection attempt took too long.
+    Attempt(ConnId),
+    /// A connection has lived long enough to count as healthy (W6).
+    Healthy(ConnId),
+    /// A connection may have been silent for too long (W9).
+    Heartbeat(ConnId),
+    /// The oldest queued message may be too old (W10).
+    OutboxAge(SocketId),
+    /// An old connection that was to end by itself is taking too long.
+    Drain(ConnId),
+}
+
+/// Which deadlines are set: by reason, and in order of time, because a process may hold ten thousand sockets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TimerTable {
+    at: BTreeMap<Timer, Mono>,
+    order: BTreeSet<(Mono, Timer)>,
+}
+
+impl TimerTable {
+    /// Sets or moves a deadline.
+    pub(crate) fn set(&mut self, timer: Timer, at: Mono) {
+        if let Some(old) = self.at.insert(timer, at) {
+            self.order.remove(&(old, timer));
+        }
+        self.order.insert((at, timer));
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(old) = self.at.remove(&timer) {
+            self.order.remove(&(old, timer));
+        }
+    }
+
+    /// The earliest deadline and its reason; ties go to the timer named first.
+    pub(crate) fn next(&self) -> Option<(Mono, Timer)> {
+        self.order.first().copied()
+    }
+
+    /// Takes one timer that is due, the earliest first.
+    pub(crate) fn take_due(&mut self, now: Mono) -> Option<Timer> {
+        let (_, timer) = self.next().filter(|(at, _)| *at <= now)?;
+        self.clear(timer);
+        Some(timer)
+    }
+}
