@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 use crate::message::Message;
 use crate::options::{Method, SocketOptions};
-use crate::secret::{AccessToken, RefreshToken, Secret};
+use crate::secret::{AccessToken, RefreshToken, Secret, redact_url};
 use crate::state::{SessionEvent, SessionState, SocketEvent, SocketState};
 use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
 use crate::time::Mono;
@@ -417,7 +417,7 @@ pub enum CallbackAnswer {
 }
 
 /// One HTTP request, complete. Redirects to another origin are not followed with it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpRequest {
     /// The method.
     pub method: Method,
@@ -433,6 +433,16 @@ pub struct HttpRequest {
     pub max_answer_bytes: u64,
     /// The time limit for all of it, in milliseconds.
     pub timeout_ms: u64,
+}
+
+// Its URL may have been configured with a secret in its query.
+impl std::fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("url", &redact_url(&self.url))
+            .finish_non_exhaustive()
+    }
 }
 
 /// One HTTP answer.

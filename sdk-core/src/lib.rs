@@ -32,10 +32,17 @@ pub mod native;
 
 pub use claims::Claims;
 pub use error::{Error, ErrorKind};
+pub use io::{CallbackAnswer as TokenAnswer, TokenGrant};
 pub use json::Json;
 pub use message::{Message, Text};
 pub use options::Options;
 pub use secret::{AccessToken, RefreshToken, Secret, redact_url};
 pub use state::{
     ClosedBy, Ended, RefreshReason, SendStatus, SessionEvent, SessionState, SignOutCause, SocketEvent, SocketState,
+};
+
+#[cfg(feature = "native")]
+pub use native::{
+    AuthorizedHttp, Changes, FileStore, MemoryStore, Sending, Session, SessionBuilder, Socket, SocketBuilder,
+    SocketHandle, Store, Subscription, TokenRequest,
 };

@@ -259,6 +259,11 @@ pub enum SocketEvent {
         /// How.
         ended: Ended,
     },
+    /// Received messages were dropped, because the application read nothing over many connections.
+    Unread {
+        /// How many.
+        count: u64,
+    },
     /// A queued message failed.
     SendFailed {
         /// The message's number on this socket.

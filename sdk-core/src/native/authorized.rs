@@ -1,0 +1,99 @@
+//! Authenticated HTTP (S12): a valid token on every request, one retry after a 401.
+
+use std::sync::Arc;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Request, RequestBuilder, Response, StatusCode};
+
+use super::http::Http;
+use super::session::SessionGuard;
+use crate::error::{Error, ErrorKind};
+use crate::io::Input;
+use crate::options::Url;
+use crate::secret::AccessToken;
+
+/// Sends `reqwest` requests with a valid token.
+///
+/// The token goes to the origin of the session's `baseUrl` only, and to those given to
+/// [`allow_origin`](Self::allow_origin); redirects never carry it elsewhere.
+#[derive(Clone)]
+pub struct AuthorizedHttp {
+    session: Arc<SessionGuard>,
+    http: Http,
+    origins: Vec<String>,
+}
+
+impl AuthorizedHttp {
+    pub(super) fn new(session: Arc<SessionGuard>, http: Http, base_url: String) -> Self {
+        let origins = if base_url.is_empty() { Vec::new() } else { vec![base_url] };
+        Self { session, http, origins }
+    }
+
+    /// Lets the token go to this origin (`https://files.example.com`) as well.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// The client to build requests with; it shares the SDK's TLS settings.
+    pub fn client(&self) -> &reqwest::Client {
+        self.http.client()
+    }
+
+    /// Sends a request with `Authorization: Bearer <token>`. On 401, asks whether the refused token was still the one
+    /// in use, refreshes if so, and sends the request once more (when its body can be sent twice).
+    ///
+    /// # Errors
+    /// [`SignedOut`](ErrorKind::SignedOut) or [`Unreachable`](ErrorKind::Unreachable) when there is no valid token or no
+    /// answer; [`InsecureUrl`](ErrorKind::InsecureUrl) when the URL is not of an allowed origin. Any answer of the
+    /// server, 401 included, is an `Ok`.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let request = request.build().map_err(unreachable)?;
+        self.check_origin(&request)?;
+        let again = request.try_clone();
+        let token = self.session.shared.ensure_valid_token().await?;
+        // The number that the token had: if another one is in use by the time of the answer, nobody has to refresh.
+        let number = self.session.shared.view().token.as_ref().map(|view| view.number);
+        let response = self.once(request, &token).await?;
+        let (Some(again), Some(number)) = (again, number) else { return Ok(response) };
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let fresh = self.session.shared.after_rejection(Input::TokenRejected { token: number }).await;
+        let current = self.session.shared.view().token.as_ref().map(|view| view.number);
+        match fresh {
+            Ok(token) if current != Some(number) => self.once(again, &token).await,
+            _ => Ok(response),
+        }
+    }
+
+    async fn once(&self, mut request: Request, token: &AccessToken) -> Result<Response, Error> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Error::new(ErrorKind::Unsupported, "the token cannot stand in a header"))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+        self.http.client().execute(request).await.map_err(unreachable)
+    }
+
+    fn check_origin(&self, request: &Request) -> Result<(), Error> {
+        let target = request.url().as_str();
+        let target = Url::parse(target);
+        let allowed = target.is_some_and(|target| {
+            self.origins.iter().filter_map(|origin| Url::parse(origin)).any(|origin| origin.same_origin(&target))
+        });
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InsecureUrl, "the token is not sent to this origin; allow it with allow_origin"))
+    }
+}
+
+impl std::fmt::Debug for AuthorizedHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorizedHttp").field("origins", &self.origins).finish_non_exhaustive()
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Unreachable, "the request got no answer").with_cause(super::http::describe(error))
+}

@@ -1,0 +1,369 @@
+//! The loop between the machine and the world: takes inputs, performs outputs in order, sleeps until the next deadline.
+//!
+//! Decides nothing. One task per client owns the machine; nothing else touches it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tracing::{debug, trace};
+
+use super::callback::Callback;
+use super::clock;
+use super::http::Http;
+use super::pipe::Pipe;
+use super::shared::{Command, Shared};
+use super::socket::SocketShared;
+use super::store::Store;
+use crate::error::Error;
+use crate::io::{
+    CallId, CallbackAnswer, ConnId, ConnectRequest, EffectId, Input, Output, Reply, SocketId,
+};
+use crate::machine::Machine;
+use crate::secret::AccessToken;
+
+/// How long a shutdown waits for closing handshakes.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// What the driver performs outputs with.
+pub(crate) struct World {
+    pub(crate) http: Http,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) callback: Option<Arc<dyn Callback>>,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+pub(crate) struct Driver {
+    machine: Machine,
+    shared: Arc<Shared>,
+    world: World,
+    commands: mpsc::UnboundedReceiver<Command>,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    calls: HashMap<CallId, oneshot::Sender<Result<Reply, Error>>>,
+    effects: HashMap<EffectId, AbortHandle>,
+    sockets: HashMap<SocketId, Weak<SocketShared>>,
+    conns: HashMap<ConnId, Arc<Pipe>>,
+    /// Store accesses happen one after the other, in the order they were asked for.
+    store_queue: mpsc::UnboundedSender<StoreJob>,
+    tokens: mpsc::UnboundedSender<AccessToken>,
+}
+
+type StoreJob = Box<dyn FnOnce(Arc<dyn Store>) -> futures_util::future::BoxFuture<'static, Input> + Send>;
+
+impl Driver {
+    /// Starts the tasks of a client; the machine's first outputs are performed at once.
+    pub(crate) fn spawn(
+        machine: Machine,
+        shared: Arc<Shared>,
+        world: World,
+        commands: mpsc::UnboundedReceiver<Command>,
+        inputs: mpsc::UnboundedReceiver<Input>,
+    ) {
+        let runtime = world.runtime.clone();
+        let (store_queue, jobs) = mpsc::unbounded_channel();
+        if let Some(store) = world.store.clone() {
+            runtime.spawn(run_store(store, jobs, shared.inputs.clone()));
+        }
+        let (tokens, new_tokens) = mpsc::unbounded_channel();
+        runtime.spawn(run_callbacks(Arc::downgrade(&shared), new_tokens));
+        let driver = Self {
+            machine,
+            shared,
+            world,
+            commands,
+            inputs,
+            calls: HashMap::new(),
+            effects: HashMap::new(),
+            sockets: HashMap::new(),
+            conns: HashMap::new(),
+            store_queue,
+            tokens,
+        };
+        runtime.spawn(driver.run());
+    }
+
+    async fn run(mut self) {
+        self.perform_all();
+        loop {
+            let wait = self.machine.next_deadline().map(|at| {
+                // One more, so that the clock has passed the deadline when its rounding has not.
+                Duration::from_millis(at.since(clock::mono()).saturating_add(1))
+            });
+            tokio::select! {
+                // Ends of connections before commands: a message that comes after an end must find it known.
+                biased;
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+                command = self.commands.recv() => match command {
+                    Some(Command::Shutdown(done)) => return self.shut_down(done).await,
+                    Some(command) => self.obey(command),
+                    None => return,
+                },
+                () = sleep(wait) => self.handle(Input::Tick),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Input(input) => self.take(input),
+            Command::Call(call, input, answer) => {
+                self.calls.insert(call, answer);
+                self.handle(input);
+            }
+            Command::Open(socket) => {
+                self.sockets.insert(socket.id, Arc::downgrade(&socket));
+                let options = Box::new(socket.options.clone());
+                self.handle(Input::OpenSocket { socket: socket.id, options });
+            }
+            Command::Shutdown(_) => {}
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::TokenNeeded => {
+                self.shared.token_needed_taken();
+                self.handle(Input::TokenNeeded);
+                self.shared.token_needed_handled();
+            }
+            Input::Send { socket, send, message } => {
+                self.handle(Input::Send { socket, send, message });
+                if let Some(socket) = self.socket(socket) {
+                    socket.send_decided(send);
+                }
+            }
+            Input::Ended { conn, end, mut unsent } => {
+                if let Some(pipe) = self.conns.remove(&conn) {
+                    // What the machine gave it before it heard of the end.
+                    unsent.extend(pipe.take_late());
+                }
+                self.handle(Input::Ended { conn, end, unsent });
+            }
+            Input::ConnectFailed { conn, failure } => {
+                self.conns.remove(&conn);
+                self.handle(Input::ConnectFailed { conn, failure });
+            }
+            Input::HttpAnswered { effect, .. } | Input::CallbackAnswered { effect, .. } => {
+                self.effects.remove(&effect);
+                self.handle(input);
+            }
+            Input::DropSocket { socket } => {
+                self.sockets.remove(&socket);
+                self.handle(Input::DropSocket { socket });
+            }
+            input => self.handle(input),
+        }
+    }
+
+    /// The one place where the machine is told something, and is asked what to do until it has nothing more to say.
+    fn handle(&mut self, input: Input) {
+        trace!(?input, "machine input");
+        self.machine.handle(clock::now(), input);
+        self.perform_all();
+    }
+
+    fn perform_all(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            trace!(?output, "machine output");
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Http { effect, request } => {
+                let http = self.world.http.clone();
+                self.answer_later(effect, async move {
+                    let answer = http.perform(&request).await;
+                    Input::HttpAnswered { effect, answer }
+                });
+            }
+            Output::Cancel { effect } => {
+                if let Some(task) = self.effects.remove(&effect) {
+                    task.abort();
+                }
+            }
+            Output::LoadStore { effect } => self.in_store(Box::new(move |store| {
+                Box::pin(async move { Input::StoreLoaded { effect, loaded: store.load().await } })
+            })),
+            Output::SwapStore { effect, expected, next } => self.in_store(Box::new(move |store| {
+                Box::pin(async move { Input::StoreSwapped { effect, swapped: store.swap(expected, next).await } })
+            })),
+            Output::AskCallback { effect, force } => self.ask_callback(effect, force),
+            Output::PublishSession(view) => {
+                debug!(state = view.state.name(), "session");
+                self.shared.publish(view);
+            }
+            Output::SessionEvent(event) => {
+                debug!(?event, "session event");
+                self.shared.events.send(&event);
+            }
+            Output::TokenRefreshed { token } => {
+                let _ = self.tokens.send(token);
+            }
+            Output::Reply { call, result } => {
+                if let Some(answer) = self.calls.remove(&call) {
+                    let _ = answer.send(result);
+                }
+            }
+            Output::Connect { conn, socket, request } => self.connect(conn, socket, request),
+            Output::Transmit { conn, messages } => {
+                self.with_pipe(conn, |pipe| pipe.transmit(messages));
+            }
+            Output::TransmitSecret { conn, text } => self.with_pipe(conn, |pipe| pipe.transmit_secret(text)),
+            Output::Direct { socket, conn } => {
+                if let (Some(socket), Some(pipe)) = (self.socket(socket), self.conns.get(&conn)) {
+                    socket.set_direct(Some(pipe));
+                }
+            }
+            Output::Indirect { socket } => {
+                if let Some(socket) = self.socket(socket) {
+                    socket.set_direct(None);
+                }
+            }
+            Output::ReadActivity { conn } => {
+                if let Some(pipe) = self.conns.get(&conn) {
+                    let last_received = pipe.last_received();
+                    let _ = self.shared.inputs.send(Input::Activity { conn, last_received });
+                }
+            }
+            Output::Ping { conn } => self.with_pipe(conn, Pipe::ping),
+            Output::Close { conn, code, reason } => self.with_pipe(conn, |pipe| pipe.close(code, reason)),
+            Output::Abort { conn } => self.with_pipe(conn, Pipe::abort),
+            Output::PublishSocket { socket, state } => {
+                debug!(socket = socket.0, state = state.name(), "socket");
+                if let Some(socket) = self.socket(socket) {
+                    socket.publish(state);
+                }
+            }
+            Output::SocketEvent { socket, event } => {
+                debug!(socket = socket.0, ?event, "socket event");
+                if let Some(socket) = self.socket(socket) {
+                    socket.events.send(&event);
+                }
+            }
+            Output::SendFailed { socket, send, error } => {
+                if let Some(socket) = self.socket(socket) {
+                    socket.send_failed(send, error);
+                }
+            }
+        }
+    }
+
+    fn socket(&self, id: SocketId) -> Option<Arc<SocketShared>> {
+        self.sockets.get(&id).and_then(Weak::upgrade)
+    }
+
+    fn with_pipe(&self, conn: ConnId, act: impl FnOnce(&Pipe)) {
+        if let Some(pipe) = self.conns.get(&conn) {
+            act(pipe);
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId, id: SocketId, request: ConnectRequest) {
+        let Some(socket) = self.socket(id) else { return };
+        let pipe = Pipe::start(
+            conn,
+            request,
+            &socket.options,
+            self.world.tls.clone(),
+            Arc::new(clock::mono),
+            self.shared.inputs.clone(),
+            socket.clone(),
+            self.world.runtime.clone(),
+        );
+        socket.add_lane(&pipe);
+        self.conns.insert(conn, pipe);
+    }
+
+    fn answer_later(&mut self, effect: EffectId, work: impl Future<Output = Input> + Send + 'static) {
+        let inputs = self.shared.inputs.clone();
+        let task = self.world.runtime.spawn(async move {
+            let _ = inputs.send(work.await);
+        });
+        self.effects.insert(effect, task.abort_handle());
+    }
+
+    fn in_store(&self, job: StoreJob) {
+        // Without a store the machine asks for none.
+        let _ = self.store_queue.send(job);
+    }
+
+    fn ask_callback(&mut self, effect: EffectId, force: bool) {
+        let Some(callback) = self.world.callback.clone() else { return };
+        let runtime = self.world.runtime.clone();
+        self.answer_later(effect, async move {
+            // In a task of its own, so that a panic of the application's is an answer and not our end.
+            let asked = super::callback::AbortOnDrop(runtime.spawn(async move { callback.ask(force).await }));
+            let answer = asked.answer().await.unwrap_or_else(|| {
+                let error = Error::new(crate::ErrorKind::CallbackFailed, "the token callback panicked");
+                CallbackAnswer::Unreachable(error)
+            });
+            Input::CallbackAnswered { effect, answer }
+        });
+    }
+
+    /// Closes what is open, waits a little for the other side, and ends.
+    async fn shut_down(mut self, done: Option<oneshot::Sender<()>>) {
+        let sockets: Vec<SocketId> = self.sockets.keys().copied().collect();
+        for socket in sockets {
+            self.handle(Input::DropSocket { socket });
+        }
+        let deadline = tokio::time::Instant::now() + SHUTDOWN;
+        while !self.conns.is_empty() {
+            match tokio::time::timeout_at(deadline, self.inputs.recv()).await {
+                Ok(Some(input)) => self.take(input),
+                _ => break,
+            }
+        }
+        for socket in self.sockets.values().filter_map(Weak::upgrade) {
+            socket.dispose();
+        }
+        self.shared.states.close();
+        self.shared.events.close();
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for task in self.effects.values() {
+            task.abort();
+        }
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn run_store(
+    store: Arc<dyn Store>,
+    mut jobs: mpsc::UnboundedReceiver<StoreJob>,
+    inputs: mpsc::UnboundedSender<Input>,
+) {
+    while let Some(job) = jobs.recv().await {
+        let answer = job(store.clone()).await;
+        if inputs.send(answer).is_err() {
+            // The client is gone. What it still wanted written (a cleared session, say) is written all the same.
+        }
+    }
+}
+
+async fn run_callbacks(shared: Weak<Shared>, mut tokens: mpsc::UnboundedReceiver<AccessToken>) {
+    while let Some(token) = tokens.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        shared.run_callbacks(&token);
+    }
+}

@@ -1,0 +1,257 @@
+//! The application's session (section 1 of the contract).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::authorized::AuthorizedHttp;
+use super::builder::{SessionBuilder, SocketBuilder};
+use super::clock;
+use super::http::Http;
+use super::hub::Changes;
+use super::shared::{Command, Shared};
+use crate::claims::Claims;
+use crate::error::Error;
+use crate::io::{Input, Reply, TokenGrant};
+use crate::json::Json;
+use crate::options::{Options, SocketOptions};
+use crate::secret::{AccessToken, Secret};
+use crate::state::{SessionEvent, SessionState};
+use crate::time::Mono;
+
+/// How long before expiry a token counts as expiring soon, if not said otherwise (S5).
+const SOON: Duration = Duration::from_secs(300);
+
+/// A session: signs in, keeps the token fresh, and opens sockets that always carry a valid one.
+///
+/// Cheap to clone; all clones are the same session. When the last clone, socket and request helper is gone, its tasks
+/// end. Signing out is something else: [`logout`](Self::logout).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), freshsocket::Error> {
+/// let session = freshsocket::Session::builder("https://api.example.com").build().await?;
+/// session.login([("username", "ada"), ("password", "secret")]).await?;
+/// let mut socket = session.socket("wss://api.example.com/ws").connect()?;
+/// socket.send("hello").await?;
+/// while let Some(message) = socket.next().await {
+///     println!("{:?}", message?.as_text());
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(super) guard: Arc<SessionGuard>,
+    http: Http2,
+    base_url: String,
+    socket_options: Arc<SocketOptions>,
+}
+
+/// `Http` without a `Debug` that could show anything.
+#[derive(Clone)]
+struct Http2(Http);
+
+impl std::fmt::Debug for Http2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Http")
+    }
+}
+
+/// The last one to go ends the client.
+pub(crate) struct SessionGuard {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        let _ = self.shared.commands.send(Command::Shutdown(None));
+    }
+}
+
+impl std::fmt::Debug for SessionGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("state", &self.shared.view().state).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Begins a session with the auth server at this address; see [`SessionBuilder`] for everything else.
+    pub fn builder(base_url: impl Into<String>) -> SessionBuilder {
+        let mut options = Options::default();
+        options.session.base_url = base_url.into();
+        SessionBuilder::new(options)
+    }
+
+    /// Begins a session with these options, as read from a configuration file for example.
+    pub fn with_options(options: Options) -> SessionBuilder {
+        SessionBuilder::new(options)
+    }
+
+    pub(super) fn new(shared: Arc<Shared>, http: Http, options: Options) -> Self {
+        Self {
+            guard: Arc::new(SessionGuard { shared }),
+            http: Http2(http),
+            base_url: options.session.base_url,
+            socket_options: Arc::new(options.socket),
+        }
+    }
+
+    /// Signs in with these names and values (as the login endpoint's body calls them), and gives the user record that
+    /// the server sent. Whoever was signed in before is signed in no more; their queued messages fail.
+    ///
+    /// # Errors
+    /// [`LoginRefused`](crate::ErrorKind::LoginRefused), [`Unreachable`](crate::ErrorKind::Unreachable),
+    /// [`MalformedAnswer`](crate::ErrorKind::MalformedAnswer), [`Unsupported`](crate::ErrorKind::Unsupported) (callback
+    /// sessions), [`Superseded`](crate::ErrorKind::Superseded).
+    pub async fn login<N, V>(&self, credentials: impl IntoIterator<Item = (N, V)>) -> Result<Option<Json>, Error>
+    where
+        N: Into<String>,
+        V: Into<Secret>,
+    {
+        let credentials = credentials.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        match self.guard.shared.call(|call| Input::Login { call, credentials }).await? {
+            Reply::SignedIn { user } => Ok(user),
+            _ => Ok(None),
+        }
+    }
+
+    /// Signs in with tokens that came from elsewhere (the app's own login, a deep link).
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for callback sessions: they pull their tokens.
+    pub async fn adopt(&self, tokens: TokenGrant) -> Result<(), Error> {
+        self.guard.shared.call(|call| Input::Adopt { call, tokens }).await.map(|_| ())
+    }
+
+    /// Signs out: clears the store, closes the sockets and fails their queued messages at once, works offline, and
+    /// revokes at the server if it can be reached within 5 s. Gives whether the server confirmed.
+    ///
+    /// # Errors
+    /// [`Disposed`](crate::ErrorKind::Disposed) only.
+    pub async fn logout(&self) -> Result<bool, Error> {
+        let reply = self.guard.shared.call(|call| Input::Logout { call }).await?;
+        Ok(matches!(reply, Reply::SignedOut { revoked: true }))
+    }
+
+    /// Asks the server whether it takes the present token.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without a verify endpoint,
+    /// [`Unreachable`](crate::ErrorKind::Unreachable), [`SignedOut`](crate::ErrorKind::SignedOut).
+    pub async fn verify(&self) -> Result<bool, Error> {
+        let reply = self.guard.shared.call(|call| Input::Verify { call }).await?;
+        Ok(matches!(reply, Reply::Verified(true)))
+    }
+
+    /// A token that is valid for at least the margin if the server can be reached, else one that is still valid (S2).
+    ///
+    /// With a good token at hand this takes no lock, allocates nothing and does no I/O. Otherwise any number of callers
+    /// share one refresh (S3); dropping the future does not cancel it.
+    ///
+    /// # Errors
+    /// [`SignedOut`](crate::ErrorKind::SignedOut), or [`Unreachable`](crate::ErrorKind::Unreachable) with
+    /// [`next_attempt_unix_ms`](Error::next_attempt_unix_ms).
+    #[inline]
+    pub async fn ensure_valid_token(&self) -> Result<AccessToken, Error> {
+        self.guard.shared.ensure_valid_token().await
+    }
+
+    /// Calls `callback` with every new token, in order, outside every lock, from a task of the SDK's (S4).
+    ///
+    /// The callback may use the SDK, panic, or drop its own subscription. It should return soon: the next token waits
+    /// for it. Dropping the subscription unsubscribes.
+    pub fn on_token_refresh(&self, callback: impl Fn(AccessToken) + Send + Sync + 'static) -> Subscription {
+        let number = self.guard.shared.add_callback(Arc::new(callback));
+        Subscription { shared: Arc::downgrade(&self.guard.shared), number }
+    }
+
+    /// Whether the token expires within `buffer` (default 5 minutes), or there is none (S5).
+    pub fn is_token_expiring_soon(&self, buffer: Option<Duration>) -> bool {
+        let view = self.guard.shared.view();
+        let Some(token) = &view.token else { return true };
+        let buffer_ms = buffer.unwrap_or(SOON).as_millis() as u64;
+        token.valid_until != Mono::NEVER && token.valid_until.since(clock::mono()) <= buffer_ms
+    }
+
+    /// The state now (S13).
+    pub fn state(&self) -> SessionState {
+        self.guard.shared.view().state.clone()
+    }
+
+    /// The state now, then every change.
+    pub fn states(&self) -> Changes<SessionState> {
+        // Subscribed first, so that no change is missed; one that comes in between may come twice.
+        let shared = &self.guard.shared;
+        let mut now = Some(shared.view().state.clone());
+        shared.states.subscribe(now.take())
+    }
+
+    /// What happens from now on: refreshes begun, done and failed, tokens about to expire, trouble with the store.
+    pub fn events(&self) -> Changes<SessionEvent> {
+        self.guard.shared.events.subscribe([])
+    }
+
+    /// The user record that the server sent with the tokens.
+    pub fn user(&self) -> Option<Json> {
+        self.guard.shared.view().user.clone()
+    }
+
+    /// What the present token says about itself. Not verified: that is the server's job.
+    pub fn claims(&self) -> Option<Claims> {
+        self.guard.shared.view().token.as_ref().and_then(|view| Claims::read(view.token.expose()))
+    }
+
+    /// A socket to this URL, with the session's socket options; see [`SocketBuilder`].
+    pub fn socket(&self, url: impl Into<String>) -> SocketBuilder {
+        let mut options = (*self.socket_options).clone();
+        options.url = url.into();
+        SocketBuilder::new(self.guard.clone(), options)
+    }
+
+    /// A socket with options of its own.
+    pub fn socket_with(&self, options: SocketOptions) -> SocketBuilder {
+        SocketBuilder::new(self.guard.clone(), options)
+    }
+
+    /// A helper that sends `reqwest` requests with a valid token (S12).
+    pub fn http(&self) -> AuthorizedHttp {
+        AuthorizedHttp::new(self.guard.clone(), self.http.0.clone(), self.base_url.clone())
+    }
+
+    /// Tells the SDK that the device has, or has no, network: without, no attempts are made; with, those that wait are
+    /// made at once (W6).
+    pub fn network_changed(&self, online: bool) {
+        let _ = self.guard.shared.tell(Input::Network { online });
+    }
+
+    /// Closes all sockets and ends the client's tasks; waits for closing handshakes up to 2 s. The user stays signed in
+    /// as far as the store is concerned. Whatever is called afterwards fails as
+    /// [`Disposed`](crate::ErrorKind::Disposed).
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.guard.shared.commands.send(Command::Shutdown(Some(done))).is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+/// A subscription to new tokens; dropping it unsubscribes.
+#[derive(Debug)]
+#[must_use = "dropping the subscription unsubscribes"]
+pub struct Subscription {
+    shared: std::sync::Weak<Shared>,
+    number: u64,
+}
+
+impl Subscription {
+    /// Unsubscribes now. A call that is under way ends; no further one begins.
+    pub fn unsubscribe(self) {}
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.remove_callback(self.number);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What the application's session handles and the driver share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock;
+use super::hub::{Hub, lock};
+use super::socket::SocketShared;
+use crate::error::{Error, ErrorKind};
+use crate::io::{CallId, Input, Reply, SessionView};
+use crate::secret::AccessToken;
+use crate::state::{SessionEvent, SessionState};
+use crate::time::Mono;
+
+/// Copies of the current token, so that threads which take it at the same time do not share a reference count.
+const COPIES: usize = 8;
+
+/// What the driver gets from the handles.
+pub(crate) enum Command {
+    Input(Input),
+    /// An input that is answered by a `Reply`.
+    Call(CallId, Input, oneshot::Sender<Result<Reply, Error>>),
+    /// A new socket.
+    Open(Arc<SocketShared>),
+    /// The last handle is gone, or the application wants the end.
+    Shutdown(Option<oneshot::Sender<()>>),
+}
+
+pub(crate) struct Shared {
+    // Not bounded: every command is sent by a caller who waits for its outcome, so their number is the number of
+    // callers, who hold more memory than the command does.
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) inputs: mpsc::UnboundedSender<Input>,
+    fresh: ArcSwapOption<Fresh>,
+    /// A `TokenNeeded` is on its way; the callers who come meanwhile need not send another (S3).
+    asked: AtomicBool,
+    pub(crate) seen: watch::Sender<Seen>,
+    pub(crate) states: Hub<SessionState>,
+    pub(crate) events: Hub<SessionEvent>,
+    pub(crate) callbacks: Mutex<Callbacks>,
+    calls: AtomicU64,
+    sockets: AtomicU64,
+}
+
+/// The session as published, and how many `TokenNeeded` were handled before.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) needed: u64,
+    pub(crate) view: Arc<SessionView>,
+}
+
+/// A token that may be handed out without asking anybody.
+struct Fresh {
+    copies: [AccessToken; COPIES],
+    until: Mono,
+    /// The same on the wall clock, which goes on while the device sleeps.
+    until_unix_ms: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    next: u64,
+    list: Vec<(u64, Arc<dyn Fn(AccessToken) + Send + Sync>)>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        inputs: mpsc::UnboundedSender<Input>,
+        view: SessionView,
+    ) -> Self {
+        let shared = Self {
+            commands,
+            inputs,
+            fresh: ArcSwapOption::empty(),
+            asked: AtomicBool::new(false),
+            seen: watch::Sender::new(Seen { needed: 0, view: Arc::new(view.clone()) }),
+            states: Hub::default(),
+            events: Hub::default(),
+            callbacks: Mutex::default(),
+            calls: AtomicU64::new(0),
+            sockets: AtomicU64::new(0),
+        };
+        shared.set_fresh(&view);
+        shared
+    }
+
+    /// The token, if it is valid for the margin: no lock, no allocation, no I/O (S2).
+    #[inline]
+    pub(crate) fn fresh_token(&self) -> Option<AccessToken> {
+        let fresh = self.fresh.load();
+        let fresh = fresh.as_ref()?;
+        let now = clock::coarse();
+        (now.mono < fresh.until && now.unix_ms < fresh.until_unix_ms)
+            .then(|| fresh.copies[thread_number() % COPIES].clone())
+    }
+
+    /// See [`Session::ensure_valid_token`](super::Session::ensure_valid_token).
+    #[inline]
+    pub(crate) async fn ensure_valid_token(&self) -> Result<AccessToken, Error> {
+        match self.fresh_token() {
+            Some(token) => Ok(token),
+            None => self.needed_token().await,
+        }
+    }
+
+    /// The token after the machine was told that a server refused one.
+    pub(crate) async fn after_rejection(&self, rejected: Input) -> Result<AccessToken, Error> {
+        self.tell(rejected)?;
+        // Behind the rejection in the same queue, so its answer is about what follows from it.
+        self.asked.store(false, Ordering::Release);
+        self.needed_token().await
+    }
+
+    /// The token once the machine has had its say: all who wait share one refresh (S3).
+    pub(crate) async fn needed_token(&self) -> Result<AccessToken, Error> {
+        let mut seen = self.seen.subscribe();
+        let before = seen.borrow_and_update().needed;
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            self.tell(Input::TokenNeeded)?;
+        }
+        loop {
+            {
+                let seen = seen.borrow_and_update();
+                if seen.needed > before {
+                    if let Some(answer) = seen.view.answer() {
+                        return answer;
+                    }
+                }
+            }
+            seen.changed().await.map_err(|_| disposed())?;
+        }
+    }
+
+    /// The driver is about to handle a `TokenNeeded`.
+    pub(crate) fn token_needed_taken(&self) {
+        self.asked.store(false, Ordering::Release);
+    }
+
+    /// The driver has handled a `TokenNeeded`.
+    pub(crate) fn token_needed_handled(&self) {
+        self.seen.send_modify(|seen| seen.needed += 1);
+    }
+
+    pub(crate) fn publish(&self, view: SessionView) {
+        self.set_fresh(&view);
+        let before = self.seen.borrow().view.clone();
+        let state = view.state.clone();
+        self.seen.send_modify(|seen| seen.view = Arc::new(view));
+        if before.state != state {
+            self.states.send(&state);
+        }
+    }
+
+    fn set_fresh(&self, view: &SessionView) {
+        let fresh = view.token.as_ref().map(|view| {
+            let until_unix_ms = view.expires_at.map_or(u64::MAX, |at| at.saturating_sub(view.margin_ms));
+            let copies = std::array::from_fn(|_| view.token.unshared());
+            Arc::new(Fresh { copies, until: view.fresh_until, until_unix_ms })
+        });
+        self.fresh.store(fresh);
+    }
+
+    pub(crate) fn view(&self) -> Arc<SessionView> {
+        self.seen.borrow().view.clone()
+    }
+
+    pub(crate) fn tell(&self, input: Input) -> Result<(), Error> {
+        self.commands.send(Command::Input(input)).map_err(|_| disposed())
+    }
+
+    /// Sends an input that gets an answer, and waits for the answer.
+    pub(crate) async fn call(&self, input: impl FnOnce(CallId) -> Input) -> Result<Reply, Error> {
+        let call = CallId(self.calls.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Call(call, input(call), answer)).map_err(|_| disposed())?;
+        answered.await.unwrap_or_else(|_| Err(disposed()))
+    }
+
+    pub(crate) fn next_socket(&self) -> u64 {
+        self.sockets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Calls the token callbacks; one that panics or unsubscribes itself stops nobody (S4).
+    pub(crate) fn run_callbacks(&self, token: &AccessToken) {
+        let list = lock(&self.callbacks).list.clone();
+        for (number, callback) in list {
+            let subscribed = lock(&self.callbacks).list.iter().any(|(n, _)| *n == number);
+            if subscribed {
+                let call = std::panic::AssertUnwindSafe(|| callback(token.clone()));
+                if std::panic::catch_unwind(call).is_err() {
+                    tracing::error!("a token-refresh callback panicked; the others go on");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add_callback(&self, callback: Arc<dyn Fn(AccessToken) + Send + Sync>) -> u64 {
+        let mut callbacks = lock(&self.callbacks);
+        callbacks.next += 1;
+        let number = callbacks.next;
+        callbacks.list.push((number, callback));
+        number
+    }
+
+    pub(crate) fn remove_callback(&self, number: u64) {
+        // Dropped outside the lock: it is the application's, and its drop may call back.
+        let removed = {
+            let mut callbacks = lock(&self.callbacks);
+            let at = callbacks.list.iter().position(|(n, _)| *n == number);
+            at.map(|at| callbacks.list.remove(at))
+        };
+        drop(removed);
+    }
+}
+
+pub(crate) fn disposed() -> Error {
+    Error::new(ErrorKind::Disposed, "the client was shut down")
+}
+
+/// A small number of this thread's own.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}

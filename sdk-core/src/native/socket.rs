@@ -1,0 +1,302 @@
+//! The application's socket: a durable handle that outlives its connections (W1).
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwapOption;
+use futures_core::Stream;
+use futures_util::task::AtomicWaker;
+
+use super::handle::SocketHandle;
+use super::hub::{Changes, Hub, lock};
+use super::pipe::{Pipe, Recv, SendObserver};
+use super::send::SendCell;
+use super::session::SessionGuard;
+use crate::error::{Error, ErrorKind};
+use crate::io::{Input, SendId, SocketId};
+use crate::message::Message;
+use crate::options::SocketOptions;
+use crate::state::{ClosedBy, SendStatus, SocketEvent, SocketState};
+
+/// Connections whose messages wait for the application at the same time.
+const MOST_LANES: usize = 8;
+
+/// A socket that stays connected for as long as somebody is signed in and the application wants it.
+///
+/// It is a [`Stream`] of messages. The application sees no reconnects in it: read its
+/// [`states`](SocketHandle::states) to show them. The stream ends when the application disconnects; when the server
+/// ends the socket for good, or refuses it, it gives one error and then ends.
+///
+/// Sending goes through [`send`](SocketHandle::send), by which the socket derefs to a [`SocketHandle`] that can be cloned and moved to
+/// other tasks. Dropping the socket and all its handles closes the connection (W14).
+///
+/// Reading is direct: messages are taken from the connection by the task that polls. A consumer that is slow slows the
+/// reading, up to the bounds in `limits`; beyond them the server is slowed (W11).
+#[derive(Debug)]
+pub struct Socket {
+    handle: SocketHandle,
+    local: VecDeque<Message>,
+    lanes: Vec<Arc<Pipe>>,
+    lanes_version: u64,
+    said_end: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(shared: Arc<SocketShared>, session: Arc<SessionGuard>) -> Self {
+        Self {
+            handle: SocketHandle::new(shared, session),
+            local: VecDeque::new(),
+            lanes: Vec::new(),
+            lanes_version: 0,
+            said_end: false,
+        }
+    }
+
+    /// The next message; `None` when the socket was closed by the application. Cancel-safe.
+    ///
+    /// # Errors
+    /// Once, when the server ended the socket for good ([`ErrorKind::Closed`]), refused it ([`ErrorKind::Refused`]), or
+    /// all attempts were used up ([`ErrorKind::AttemptsExhausted`]).
+    #[inline]
+    pub async fn next(&mut self) -> Option<Result<Message, Error>> {
+        std::future::poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    /// A handle for sending and watching, to be cloned and moved to other tasks.
+    pub fn handle(&self) -> SocketHandle {
+        self.handle.clone()
+    }
+
+    #[inline]
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        match self.local.pop_front() {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => self.refill(cx),
+        }
+    }
+
+    fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        let shared = &self.handle.shared;
+        shared.receiver.register(cx.waker());
+        // Read before the lanes: a final state comes after the last lane was added.
+        let end = shared.end();
+        let version = shared.lanes_version.load(Ordering::Acquire);
+        if version != self.lanes_version {
+            self.lanes_version = version;
+            self.lanes.clone_from(&lock(&shared.lanes));
+        }
+        // The oldest connection first: what it still holds was said before what its successor says.
+        let mut finished = Vec::new();
+        for lane in &self.lanes {
+            match lane.poll_recv(cx, &mut self.local) {
+                Poll::Ready(Recv::Got) => break,
+                Poll::Ready(Recv::Over) => finished.push(Arc::as_ptr(lane)),
+                Poll::Pending => {}
+            }
+        }
+        if !finished.is_empty() {
+            self.lanes.retain(|lane| !finished.contains(&Arc::as_ptr(lane)));
+            shared.drop_lanes(|lane| finished.contains(&Arc::as_ptr(lane)));
+        }
+        if let Some(message) = self.local.pop_front() {
+            self.said_end = false;
+            return Poll::Ready(Some(Ok(message)));
+        }
+        self.answer_end(end)
+    }
+
+    fn answer_end(&mut self, end: Option<Option<Error>>) -> Poll<Option<Result<Message, Error>>> {
+        match end {
+            Some(Some(error)) if !self.said_end => {
+                self.said_end = true;
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(_) => Poll::Ready(None),
+            None => {
+                self.said_end = false;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Stream for Socket {
+    type Item = Result<Message, Error>;
+
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_message(cx)
+    }
+}
+
+impl std::ops::Deref for Socket {
+    type Target = SocketHandle;
+
+    fn deref(&self) -> &SocketHandle {
+        &self.handle
+    }
+}
+
+/// What the handles of a socket and the driver share.
+pub(crate) struct SocketShared {
+    pub(crate) id: SocketId,
+    pub(crate) options: SocketOptions,
+    /// The connection that the application may write to itself.
+    direct: ArcSwapOption<Pipe>,
+    /// Connections that may still hold messages for the application, oldest first.
+    lanes: Mutex<Vec<Arc<Pipe>>>,
+    lanes_version: AtomicU64,
+    receiver: AtomicWaker,
+    state: Mutex<SocketState>,
+    pub(crate) states: Hub<SocketState>,
+    pub(crate) events: Hub<SocketEvent>,
+    sends: AtomicU64,
+    cells: Mutex<HashMap<SendId, Arc<SendCell>>>,
+}
+
+impl SocketShared {
+    pub(crate) fn new(id: SocketId, options: SocketOptions) -> Self {
+        Self {
+            id,
+            options,
+            direct: ArcSwapOption::empty(),
+            lanes: Mutex::default(),
+            lanes_version: AtomicU64::new(0),
+            receiver: AtomicWaker::new(),
+            state: Mutex::new(SocketState::Idle),
+            states: Hub::default(),
+            events: Hub::default(),
+            sends: AtomicU64::new(1),
+            cells: Mutex::default(),
+        }
+    }
+
+    // ---- for the driver ----
+
+    pub(crate) fn set_direct(&self, pipe: Option<&Arc<Pipe>>) {
+        self.direct.store(pipe.cloned());
+    }
+
+    pub(crate) fn add_lane(&self, pipe: &Arc<Pipe>) {
+        let dropped = {
+            let mut lanes = lock(&self.lanes);
+            // An application that never reads leaves every old connection here: what is empty goes, and of those that
+            // hold messages a few are kept.
+            lanes.retain(|lane| !lane.is_finished());
+            lanes.push(pipe.clone());
+            if lanes.len() > MOST_LANES { Some(lanes.remove(0)) } else { None }
+        };
+        if let Some(count) = dropped.map(|lane| lane.unread()).filter(|count| *count > 0) {
+            self.events.send(&SocketEvent::Unread { count: count as u64 });
+        }
+        self.lanes_version.fetch_add(1, Ordering::AcqRel);
+        self.receiver.wake();
+    }
+
+    pub(crate) fn publish(&self, state: SocketState) {
+        *lock(&self.state) = state.clone();
+        self.states.send(&state);
+        self.receiver.wake();
+    }
+
+    pub(crate) fn send_failed(&self, send: SendId, error: Error) {
+        self.settle(send, SendStatus::Failed(error));
+    }
+
+    /// The machine has had its say about a message, and did not refuse it.
+    pub(crate) fn send_decided(&self, send: SendId) {
+        if let Some(cell) = lock(&self.cells).get(&send) {
+            cell.decide();
+        }
+    }
+
+    /// The client is gone: nothing more will happen.
+    pub(crate) fn dispose(&self) {
+        self.direct.store(None);
+        let cells: Vec<_> = lock(&self.cells).drain().collect();
+        for (_, cell) in cells {
+            cell.settle(SendStatus::Failed(super::shared::disposed()));
+        }
+        if !lock(&self.state).is_final() {
+            self.publish(SocketState::Closed { by: ClosedBy::Application, code: 1000, reason: String::new() });
+        }
+        self.states.close();
+        self.events.close();
+    }
+
+    // ---- for the handles ----
+
+    pub(crate) fn direct(&self) -> arc_swap::Guard<Option<Arc<Pipe>>> {
+        self.direct.load()
+    }
+
+    pub(crate) fn next_send(&self) -> SendId {
+        SendId(self.sends.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn watch_send(&self, send: SendId) -> Arc<SendCell> {
+        let cell = Arc::new(SendCell::default());
+        lock(&self.cells).insert(send, cell.clone());
+        cell
+    }
+
+    pub(crate) fn settle(&self, send: SendId, status: SendStatus) {
+        let cell = lock(&self.cells).remove(&send);
+        if let Some(cell) = cell {
+            cell.settle(status);
+        }
+    }
+
+    pub(crate) fn state(&self) -> SocketState {
+        lock(&self.state).clone()
+    }
+
+    /// The state now, then every change.
+    pub(crate) fn watch_states(&self) -> Changes<SocketState> {
+        // Under the lock, so that no change falls between the two.
+        let state = lock(&self.state);
+        self.states.subscribe([state.clone()])
+    }
+
+    /// Whether the stream of messages is over, and with which error.
+    fn end(&self) -> Option<Option<Error>> {
+        match &*lock(&self.state) {
+            SocketState::Closed { by: ClosedBy::Application, .. } => Some(None),
+            SocketState::Closed { by: ClosedBy::AttemptsExhausted, .. } => {
+                Some(Some(Error::new(ErrorKind::AttemptsExhausted, "all allowed attempts to connect failed")))
+            }
+            SocketState::Closed { code, .. } => {
+                let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
+                Some(Some(error.with_cause(format!("close code {code}"))))
+            }
+            SocketState::Refused { .. } => {
+                Some(Some(Error::new(ErrorKind::Refused, "the server refused the credential, and a new one as well")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets connections that hold nothing more for the application.
+    fn drop_lanes(&self, finished: impl Fn(&Arc<Pipe>) -> bool) {
+        lock(&self.lanes).retain(|lane| !finished(lane));
+    }
+
+    pub(crate) fn tell_drop(&self) -> Input {
+        Input::DropSocket { socket: self.id }
+    }
+}
+
+impl SendObserver for SocketShared {
+    fn sent(&self, send: SendId) {
+        self.settle(send, SendStatus::Sent);
+    }
+}
+
+impl std::fmt::Debug for SocketShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketShared").field("id", &self.id).field("state", &self.state()).finish_non_exhaustive()
+    }
+}
