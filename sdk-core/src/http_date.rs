@@ -3,26 +3,10 @@
 /// A server's wish to be left alone is honoured up to this long: one hour.
 const LONGEST_RETRY_AFTER_MS: u64 = 3_600_000;
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` as milliseconds since 1970; `None` for anything else (the two obsolete forms are
-/// not sent by anything that speaks WebSocket).
+/// An HTTP date as milliseconds since 1970; `None` for anything else.
 pub(crate) fn parse_http_date(text: &str) -> Option<u64> {
-    let mut parts = text.trim().split_ascii_whitespace();
-    let _weekday = parts.next()?;
-    let day: u64 = parts.next()?.parse().ok().filter(|d| (1..=31).contains(d))?;
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let name = parts.next()?;
-    let month = months.iter().position(|m| *m == name)? as u64 + 1;
-    let year: u64 = parts.next()?.parse().ok().filter(|y| (1970..=9999).contains(y))?;
-    let mut clock = parts.next()?.split(':').map(|n| n.parse::<u64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    if parts.next() != Some("GMT") || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    // Days from civil (Howard Hinnant), for years after 1970.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let day_of_era = (y % 400) * 365 + (y % 400) / 4 - (y % 400) / 100 + (153 * m + 2) / 5 + day - 1;
-    let days = (y / 400) * 146_097 + day_of_era - 719_468;
-    Some((days * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000)
+    let at = httpdate::parse_http_date(text.trim()).ok()?;
+    at.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_millis() as u64)
 }
 
 /// `Retry-After` in either form, as a delay; `server_unix_ms` is the answer's `Date`, or our own clock.

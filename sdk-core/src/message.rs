@@ -31,10 +31,6 @@ impl Text {
     pub(crate) fn from_wire(text: tungstenite::Utf8Bytes) -> Self {
         Self(text)
     }
-
-    pub(crate) fn into_wire(self) -> tungstenite::Utf8Bytes {
-        self.0
-    }
 }
 
 impl std::ops::Deref for Text {

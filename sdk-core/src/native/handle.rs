@@ -1,7 +1,6 @@
 //! Sending on and watching a socket, from any task.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::hub::Changes;
 use super::send::{self, Sending};
@@ -17,14 +16,14 @@ use crate::state::{SocketEvent, SocketState};
 #[derive(Clone, Debug)]
 pub struct SocketHandle {
     pub(super) shared: Arc<SocketShared>,
-    guard: Arc<SocketGuard>,
+    pub(super) guard: Arc<SocketGuard>,
 }
 
 /// The last one to go ends the socket (W14).
 #[derive(Debug)]
-struct SocketGuard {
+pub(super) struct SocketGuard {
     shared: Arc<SocketShared>,
-    session: Arc<SessionGuard>,
+    pub(super) session: Arc<SessionGuard>,
 }
 
 impl Drop for SocketGuard {
@@ -135,13 +134,6 @@ impl SocketHandle {
             if wanted(&state) {
                 return Some(state);
             }
-        }
-    }
-
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match &*self.shared.direct() {
-            Some(pipe) => pipe.poll_flush(cx).map(|_| Ok(())),
-            None => Poll::Ready(Ok(())),
         }
     }
 }

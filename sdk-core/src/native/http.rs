@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 use zeroize::Zeroize;
 
 use crate::error::{Error, ErrorKind};
+use crate::http_date::parse_http_date;
 use crate::io::{HttpAnswer, HttpRequest};
 use crate::options::Method;
 use crate::secret::{Secret, redact_url};
@@ -216,13 +217,10 @@ fn next_url(from: &Url, target: &HeaderValue) -> Result<Url, Error> {
 
 async fn read(response: reqwest::Response, set_cookies: Vec<Secret>, max: u64) -> Result<HttpAnswer, Error> {
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let answer = HttpAnswer {
         status: response.status().as_u16(),
         retry_after: text(header::RETRY_AFTER).map(str::to_owned),
-        date_unix_ms: date
-            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| u64::try_from(since.as_millis()).ok()),
+        date_unix_ms: text(header::DATE).and_then(parse_http_date),
         set_cookies,
         body: None,
     };

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwapOption;
 use futures_core::Stream;
+use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 
 use super::handle::SocketHandle;
@@ -26,7 +27,7 @@ const MOST_LANES: usize = 8;
 
 /// A socket that stays connected for as long as somebody is signed in and the application wants it.
 ///
-/// It is a [`Stream`] of messages. The application sees no reconnects in it: read its
+/// It is a [`Stream`] and a [`Sink`] of messages. The application sees no reconnects in it: read its
 /// [`states`](SocketHandle::states) to show them. The stream ends when the application disconnects; when the server
 /// ends the socket for good, or refuses it, it gives one error and then ends.
 ///
@@ -41,6 +42,8 @@ pub struct Socket {
     local: VecDeque<Message>,
     lanes: Vec<Arc<Pipe>>,
     lanes_version: u64,
+    /// The message that was given to the sink last, until the connection takes it.
+    feeding: Option<(SendId, Option<Message>)>,
     said_end: bool,
 }
 
@@ -51,6 +54,7 @@ impl Socket {
             local: VecDeque::new(),
             lanes: Vec::new(),
             lanes_version: 0,
+            feeding: None,
             said_end: false,
         }
     }
@@ -129,6 +133,58 @@ impl Stream for Socket {
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_message(cx)
+    }
+}
+
+/// Messages fed to the sink are written together by the next flush, which is much faster than one
+/// [`send`](SocketHandle::send) each when there are many. Order is kept among them; one that cannot be sent now goes to
+/// the outbox like any other, and fails as a [`SocketEvent::SendFailed`] if it does.
+impl Sink<Message> for Socket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.feed(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        super::send::check_size(&self.handle.shared, &message)?;
+        let send = self.handle.shared.next_send();
+        self.feeding = Some((send, Some(message)));
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.feed(cx))?;
+        match &*self.handle.shared.direct() {
+            // Over: what was fed comes back with the end and goes to the outbox.
+            Some(pipe) => pipe.poll_flush(cx).map(|_| Ok(())),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        let socket = self.handle.shared.id;
+        let disconnect = Input::Disconnect { socket, code: 1000, reason: String::new() };
+        Poll::Ready(self.handle.guard.session.shared.tell(disconnect))
+    }
+}
+
+impl Socket {
+    /// Hands the message that was fed last to the connection, or to the outbox.
+    fn feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some((send, message)) = &mut self.feeding else { return Poll::Ready(Ok(())) };
+        let shared = &self.handle.shared;
+        let taken = match &*shared.direct() {
+            Some(pipe) => ready!(pipe.poll_feed(cx, *send, message)).is_ok(),
+            None => false,
+        };
+        if let (false, Some(message)) = (taken, message.take()) {
+            let queued = Input::Send { socket: shared.id, send: *send, message };
+            self.handle.guard.session.shared.inputs.send(queued).map_err(|_| super::shared::disposed())?;
+        }
+        self.feeding = None;
+        Poll::Ready(Ok(()))
     }
 }
 
