@@ -79,6 +79,8 @@ impl Life {
             }
             (None, _, None) => None,
         };
+        // Less than a millisecond is as good as nothing known, too.
+        let lifetime_ms = lifetime_ms.filter(|ms| *ms > 0).map(|ms| ms.min(LONGEST_LIFE_MS as u64));
         Self { received: now.mono, lifetime_ms }
     }
 
@@ -96,9 +98,15 @@ impl Life {
     }
 
     /// The life of a token that was stored at `received_unix_ms`, as far as the wall clock can tell.
-    pub(crate) fn of_stored(lifetime_ms: Option<u64>, received_unix_ms: u64, now: Now) -> Self {
-        let age = now.unix_ms.checked_sub(received_unix_ms);
-        let left = lifetime_ms.map(|life| age.map_or(0, |age| life.saturating_sub(age)));
+    ///
+    /// "Received in the future" means that the clock was set back and the age is unknown: a token that can be renewed is
+    /// renewed, one that cannot is used until it is refused.
+    pub(crate) fn of_stored(lifetime_ms: Option<u64>, received_unix_ms: u64, renewable: bool, now: Now) -> Self {
+        let left = lifetime_ms.map(|life| match now.unix_ms.checked_sub(received_unix_ms) {
+            Some(age) => life.saturating_sub(age),
+            None if renewable => 0,
+            None => life,
+        });
         Self { received: now.mono, lifetime_ms: left }
     }
 

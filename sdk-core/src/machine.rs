@@ -69,8 +69,10 @@ impl Machine {
     pub fn handle(&mut self, now: Now, input: Input) {
         let (now, slept) = self.ctx.timeline.observe(now);
         self.ctx.now = now;
-        if slept {
-            self.session.slept(&mut self.ctx);
+        if slept > 0 {
+            // An answer may have come while nobody ran: those who wait for one are given the time they still had.
+            self.ctx.timers.postpone(slept, Timer::is_patience);
+            self.session.slept(&mut self.ctx, slept);
         }
         // Deadlines first: what was due before the input happened counts as having happened before it. A machine that
         // slept must know that its token is old before it does anything with it.
@@ -111,6 +113,9 @@ impl Machine {
             Input::TokenNeeded => session.token_needed(ctx),
             Input::TokenRejected { token } => session.token_rejected(ctx, token),
             Input::Network { online } => {
+                if online && !std::mem::replace(&mut self.online, online) {
+                    session.network_is_back(ctx);
+                }
                 self.online = online;
                 self.each_socket(|socket, ctx, session| socket.network(ctx, session, online));
             }

@@ -47,30 +47,37 @@ pub struct Now {
 /// of a mistake is one early refresh).
 pub const SLEEP_THRESHOLD_MS: u64 = 2_000;
 
+/// All sleep together counts for no more than this (a thousand years): far from the end of the numbers, whatever a
+/// broken clock says.
+const LONGEST_SLEEP_MS: u64 = 1_000 * 365 * 86_400_000;
+
 /// Turns what the driver's clocks say into the machine's time: monotonic, and counting suspended time (S6, S7).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeline {
     last: Now,
     /// Time slept, as far as it was noticed: machine time = driver's monotonic time + slept.
     slept_ms: u64,
+    /// When the last sleep was noticed, on the driver's clock, and the time slept before it.
+    woke: (Mono, u64),
 }
 
 impl Timeline {
     pub(crate) fn starting(now: Now) -> Self {
-        Self { last: now, slept_ms: 0 }
+        Self { last: now, slept_ms: 0, woke: (Mono(0), 0) }
     }
 
-    /// The machine's time for what the driver's clocks say; second, whether the device slept since the last call.
+    /// The machine's time for what the driver's clocks say; second, how long the device slept since the last call.
     ///
     /// A wall clock that goes backwards changes nothing, and neither does a monotonic one that does.
-    pub(crate) fn observe(&mut self, now: Now) -> (Now, bool) {
+    pub(crate) fn observe(&mut self, now: Now) -> (Now, u64) {
         let ran = now.mono.since(self.last.mono);
         let gap = now.unix_ms.saturating_sub(self.last.unix_ms).saturating_sub(ran);
-        let slept = gap > SLEEP_THRESHOLD_MS;
-        if slept {
-            self.slept_ms = self.slept_ms.saturating_add(gap);
-        }
+        let slept = if gap > SLEEP_THRESHOLD_MS { gap.min(LONGEST_SLEEP_MS.saturating_sub(self.slept_ms)) } else { 0 };
         self.last = Now { mono: now.mono.max(self.last.mono), unix_ms: now.unix_ms };
+        if slept > 0 {
+            self.woke = (self.last.mono, self.slept_ms);
+            self.slept_ms += slept;
+        }
         (Now { mono: self.last.mono + self.slept_ms, unix_ms: now.unix_ms }, slept)
     }
 
@@ -79,9 +86,10 @@ impl Timeline {
         if at == Mono::NEVER { at } else { at - self.slept_ms }
     }
 
-    /// A time of the driver's monotonic clock as machine time.
+    /// A time of the driver's monotonic clock as machine time. What was before a sleep stays before it.
     pub(crate) fn to_machine(self, at: Mono) -> Mono {
-        at + self.slept_ms
+        let (woke_at, slept_before) = self.woke;
+        if at < woke_at { at + slept_before } else { at + self.slept_ms }
     }
 }
 
@@ -107,20 +115,21 @@ mod tests {
         let mut line = Timeline::starting(at(0, 1_000_000));
         assert_eq!(line.observe(at(100, 1_000_100)).0.mono, Mono(100));
         let (now, slept) = line.observe(at(200, 1_000_200 + 86_400_000));
-        assert!(slept);
+        assert_eq!(slept, 86_400_000);
         assert_eq!(now.mono, Mono(200 + 86_400_000));
         assert_eq!(line.to_driver(now.mono + 5), Mono(205));
+        assert_eq!(line.to_machine(Mono(100)), Mono(100), "what was before the sleep stays before it");
     }
 
     #[test]
     fn s6_a_clock_set_back_changes_nothing() {
         let mut line = Timeline::starting(at(0, 1_000_000));
         let (now, slept) = line.observe(at(50, 10));
-        assert!(!slept);
+        assert_eq!(slept, 0);
         assert_eq!(now.mono, Mono(50));
         // Nor does setting it right again within the same amount of running time look like more than one sleep.
         let (now, slept) = line.observe(at(60, 20));
-        assert!(!slept);
+        assert_eq!(slept, 0);
         assert_eq!(now.mono, Mono(60));
     }
 }

@@ -30,6 +30,13 @@ pub enum Timer {
     Drain(ConnId),
 }
 
+impl Timer {
+    /// Whether it limits the wait for an answer: time slept does not count, because nobody could have heard one.
+    pub(crate) fn is_patience(self) -> bool {
+        matches!(self, Self::Effect(_) | Self::Attempt(_) | Self::Drain(_))
+    }
+}
+
 /// Which deadlines are set: by reason, and in order of time, because a process may hold ten thousand sockets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimerTable {
@@ -52,14 +59,26 @@ impl TimerTable {
         }
     }
 
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.at.contains_key(&timer)
+    }
+
+    /// Moves the deadlines that `which` names.
+    pub(crate) fn postpone(&mut self, by_ms: u64, which: impl Fn(Timer) -> bool) {
+        let moved: Vec<(Timer, Mono)> = self.at.iter().map(|(timer, at)| (*timer, *at)).filter(|(t, _)| which(*t)).collect();
+        for (timer, at) in moved {
+            self.set(timer, at + by_ms);
+        }
+    }
+
     /// The earliest deadline and its reason; ties go to the timer named first.
     pub(crate) fn next(&self) -> Option<(Mono, Timer)> {
-        self.order.first().copied()
+        self.order.first().copied().filter(|(at, _)| *at != Mono::NEVER)
     }
 
     /// Takes one timer that is due, the earliest first.
     pub(crate) fn take_due(&mut self, now: Mono) -> Option<Timer> {
-        let (_, timer) = self.next().filter(|(at, _)| *at <= now)?;
+        let (_, timer) = self.next().filter(|(at, _)| *at <= now && *at != Mono::NEVER)?;
         self.clear(timer);
         Some(timer)
     }

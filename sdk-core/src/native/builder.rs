@@ -12,7 +12,7 @@ use super::clock;
 use super::driver::{Driver, World};
 use super::http::Http;
 use super::session::{Session, SessionGuard};
-use super::shared::{Command, Shared};
+use super::shared::Shared;
 use super::socket::{Socket, SocketShared};
 use super::store::Store;
 use super::tls;
@@ -190,7 +190,7 @@ impl SocketBuilder {
         self.options.validate()?;
         let shared = &self.session.shared;
         let socket = Arc::new(SocketShared::new(SocketId(shared.next_socket()), self.options));
-        shared.commands.send(Command::Open(socket.clone())).map_err(|_| super::shared::disposed())?;
+        shared.open(socket.clone())?;
         Ok(Socket::new(socket, self.session))
     }
 }

@@ -15,9 +15,10 @@ pub(crate) fn mono() -> Mono {
     Mono(sys::monotonic_ms())
 }
 
-/// Both clocks, cheaply, at most a few milliseconds late.
-pub(crate) fn coarse() -> Now {
-    Now { mono: Mono(sys::coarse_monotonic_ms()), unix_ms: sys::coarse_unix_ms() }
+/// The wall clock, cheaply, at most a few milliseconds late.
+#[inline]
+pub(crate) fn coarse_unix_ms() -> u64 {
+    sys::coarse_unix_ms()
 }
 
 fn unix_ms() -> u64 {
@@ -29,6 +30,7 @@ fn unix_ms() -> u64 {
 mod sys {
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
+    #[inline]
     fn ms(time: Timespec) -> u64 {
         (time.tv_sec as u64).wrapping_mul(1_000).wrapping_add(time.tv_nsec as u64 / 1_000_000)
     }
@@ -37,10 +39,7 @@ mod sys {
         ms(clock_gettime(ClockId::Monotonic))
     }
 
-    pub(super) fn coarse_monotonic_ms() -> u64 {
-        ms(clock_gettime(ClockId::MonotonicCoarse))
-    }
-
+    #[inline]
     pub(super) fn coarse_unix_ms() -> u64 {
         ms(clock_gettime(ClockId::RealtimeCoarse))
     }
@@ -55,10 +54,6 @@ mod sys {
 
     pub(super) fn monotonic_ms() -> u64 {
         ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64
-    }
-
-    pub(super) fn coarse_monotonic_ms() -> u64 {
-        monotonic_ms()
     }
 
     pub(super) fn coarse_unix_ms() -> u64 {

@@ -23,9 +23,13 @@ use crate::io::{
 };
 use crate::machine::Machine;
 use crate::secret::AccessToken;
+use crate::time::Mono;
 
 /// How long a shutdown waits for closing handshakes.
 const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// An hour: waking too early is harmless.
+const LONGEST_SLEEP_MS: u64 = 3_600_000;
 
 /// What the driver performs outputs with.
 pub(crate) struct World {
@@ -46,6 +50,8 @@ pub(crate) struct Driver {
     effects: HashMap<EffectId, AbortHandle>,
     sockets: HashMap<SocketId, Weak<SocketShared>>,
     conns: HashMap<ConnId, Arc<Pipe>>,
+    /// Until when the published token may be handed out without asking.
+    fresh_until: Mono,
     /// Store accesses happen one after the other, in the order they were asked for.
     store_queue: mpsc::UnboundedSender<StoreJob>,
     tokens: mpsc::UnboundedSender<AccessToken>,
@@ -79,6 +85,7 @@ impl Driver {
             effects: HashMap::new(),
             sockets: HashMap::new(),
             conns: HashMap::new(),
+            fresh_until: Mono::NEVER,
             store_queue,
             tokens,
         };
@@ -88,9 +95,16 @@ impl Driver {
     async fn run(mut self) {
         self.perform_all();
         loop {
-            let wait = self.machine.next_deadline().map(|at| {
-                // One more, so that the clock has passed the deadline when its rounding has not.
-                Duration::from_millis(at.since(clock::mono()).saturating_add(1))
+            let now = clock::mono();
+            if now >= self.fresh_until {
+                self.shared.no_longer_fresh();
+                self.fresh_until = Mono::NEVER;
+            }
+            let deadline = self.machine.next_deadline().unwrap_or(Mono::NEVER).min(self.fresh_until);
+            let wait = (deadline != Mono::NEVER).then(|| {
+                // One more, so that the clock has passed the deadline when its rounding has not. Clamped, because a
+                // timer far in the future is not worth a panic in the timer wheel.
+                Duration::from_millis(deadline.since(now).saturating_add(1).min(LONGEST_SLEEP_MS))
             });
             tokio::select! {
                 // Ends of connections before commands: a message that comes after an end must find it known.
@@ -111,15 +125,9 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Input(input) => self.take(input),
             Command::Call(call, input, answer) => {
                 self.calls.insert(call, answer);
                 self.handle(input);
-            }
-            Command::Open(socket) => {
-                self.sockets.insert(socket.id, Arc::downgrade(&socket));
-                let options = Box::new(socket.options.clone());
-                self.handle(Input::OpenSocket { socket: socket.id, options });
             }
             Command::Shutdown(_) => {}
         }
@@ -131,6 +139,11 @@ impl Driver {
                 self.shared.token_needed_taken();
                 self.handle(Input::TokenNeeded);
                 self.shared.token_needed_handled();
+            }
+            Input::OpenSocket { socket, options } => {
+                let newcomers = self.shared.take_newcomers();
+                self.sockets.extend(newcomers.iter().map(|socket| (socket.id, Arc::downgrade(socket))));
+                self.handle(Input::OpenSocket { socket, options });
             }
             Input::Send { socket, send, message } => {
                 self.handle(Input::Send { socket, send, message });
@@ -198,6 +211,7 @@ impl Driver {
             Output::AskCallback { effect, force } => self.ask_callback(effect, force),
             Output::PublishSession(view) => {
                 debug!(state = view.state.name(), "session");
+                self.fresh_until = view.token.as_ref().map_or(Mono::NEVER, |token| token.fresh_until);
                 self.shared.publish(view);
             }
             Output::SessionEvent(event) => {
@@ -322,11 +336,14 @@ impl Driver {
                 _ => break,
             }
         }
-        for socket in self.sockets.values().filter_map(Weak::upgrade) {
+        // First, so that whatever is said from here on fails for who says it.
+        self.commands.close();
+        self.inputs.close();
+        let known = self.sockets.values().filter_map(Weak::upgrade);
+        for socket in known.chain(self.shared.take_newcomers()) {
             socket.dispose();
         }
-        self.shared.states.close();
-        self.shared.events.close();
+        self.shared.dispose();
         if let Some(done) = done {
             let _ = done.send(());
         }

@@ -61,7 +61,7 @@ pub(crate) async fn send(shared: &Shared, socket: &Arc<SocketShared>, message: M
     let cell = socket.watch_send(send);
     let queued = Input::Send { socket: socket.id, send, message };
     // The way of the ends of connections, so that a message refused by a connection comes after what it left unsent.
-    if shared.inputs.send(queued).is_err() || shared.commands.is_closed() {
+    if shared.tell(queued).is_err() {
         socket.settle(send, SendStatus::Failed(disposed()));
     }
     match cell.wait(|state| !matches!(state, CellState::Undecided)).await {

@@ -1,5 +1,6 @@
 //! What the application's session handles and the driver share.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,18 +14,14 @@ use crate::error::{Error, ErrorKind};
 use crate::io::{CallId, Input, Reply, SessionView};
 use crate::secret::AccessToken;
 use crate::state::{SessionEvent, SessionState};
-use crate::time::Mono;
 
 /// Copies of the current token, so that threads which take it at the same time do not share a reference count.
 const COPIES: usize = 8;
 
-/// What the driver gets from the handles.
+/// What the driver gets from the handles, apart from inputs without an answer.
 pub(crate) enum Command {
-    Input(Input),
     /// An input that is answered by a `Reply`.
     Call(CallId, Input, oneshot::Sender<Result<Reply, Error>>),
-    /// A new socket.
-    Open(Arc<SocketShared>),
     /// The last handle is gone, or the application wants the end.
     Shutdown(Option<oneshot::Sender<()>>),
 }
@@ -33,7 +30,10 @@ pub(crate) struct Shared {
     // Not bounded: every command is sent by a caller who waits for its outcome, so their number is the number of
     // callers, who hold more memory than the command does.
     pub(crate) commands: mpsc::UnboundedSender<Command>,
+    /// One queue for what is said of sockets and of their connections, so that it is heard in the order it was said.
     pub(crate) inputs: mpsc::UnboundedSender<Input>,
+    /// Sockets whose `OpenSocket` is on its way.
+    newcomers: Mutex<Vec<Arc<SocketShared>>>,
     fresh: ArcSwapOption<Fresh>,
     /// A `TokenNeeded` is on its way; the callers who come meanwhile need not send another (S3).
     asked: AtomicBool,
@@ -50,13 +50,17 @@ pub(crate) struct Shared {
 pub(crate) struct Seen {
     pub(crate) needed: u64,
     pub(crate) view: Arc<SessionView>,
+    /// The client was shut down: nothing more will be published.
+    pub(crate) disposed: bool,
 }
 
 /// A token that may be handed out without asking anybody.
+///
+/// Two clocks end it. The driver takes it away when the monotonic clock says so, whatever the wall clock does; and who
+/// takes it looks at the wall clock, because that goes on while the device sleeps and the driver with it. (Looking at
+/// both here would cost a fifth of the whole call.)
 struct Fresh {
     copies: [AccessToken; COPIES],
-    until: Mono,
-    /// The same on the wall clock, which goes on while the device sleeps.
     until_unix_ms: u64,
 }
 
@@ -75,9 +79,10 @@ impl Shared {
         let shared = Self {
             commands,
             inputs,
+            newcomers: Mutex::default(),
             fresh: ArcSwapOption::empty(),
             asked: AtomicBool::new(false),
-            seen: watch::Sender::new(Seen { needed: 0, view: Arc::new(view.clone()) }),
+            seen: watch::Sender::new(Seen { needed: 0, view: Arc::new(view.clone()), disposed: false }),
             states: Hub::default(),
             events: Hub::default(),
             callbacks: Mutex::default(),
@@ -93,9 +98,7 @@ impl Shared {
     pub(crate) fn fresh_token(&self) -> Option<AccessToken> {
         let fresh = self.fresh.load();
         let fresh = fresh.as_ref()?;
-        let now = clock::coarse();
-        (now.mono < fresh.until && now.unix_ms < fresh.until_unix_ms)
-            .then(|| fresh.copies[thread_number() % COPIES].clone())
+        (clock::coarse_unix_ms() < fresh.until_unix_ms).then(|| fresh.copies[thread_number() % COPIES].clone())
     }
 
     /// See [`Session::ensure_valid_token`](super::Session::ensure_valid_token).
@@ -125,6 +128,9 @@ impl Shared {
         loop {
             {
                 let seen = seen.borrow_and_update();
+                if seen.disposed {
+                    return Err(disposed());
+                }
                 if seen.needed > before {
                     if let Some(answer) = seen.view.answer() {
                         return answer;
@@ -159,9 +165,14 @@ impl Shared {
         let fresh = view.token.as_ref().map(|view| {
             let until_unix_ms = view.expires_at.map_or(u64::MAX, |at| at.saturating_sub(view.margin_ms));
             let copies = std::array::from_fn(|_| view.token.unshared());
-            Arc::new(Fresh { copies, until: view.fresh_until, until_unix_ms })
+            Arc::new(Fresh { copies, until_unix_ms })
         });
         self.fresh.store(fresh);
+    }
+
+    /// The token is no longer valid for the margin, by the monotonic clock.
+    pub(crate) fn no_longer_fresh(&self) {
+        self.fresh.store(None);
     }
 
     pub(crate) fn view(&self) -> Arc<SessionView> {
@@ -169,7 +180,27 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, input: Input) -> Result<(), Error> {
-        self.commands.send(Command::Input(input)).map_err(|_| disposed())
+        self.inputs.send(input).map_err(|_| disposed())
+    }
+
+    /// Tells the driver of a new socket.
+    pub(crate) fn open(&self, socket: Arc<SocketShared>) -> Result<(), Error> {
+        let opened = Input::OpenSocket { socket: socket.id, options: Box::new(socket.options.clone()) };
+        lock(&self.newcomers).push(socket);
+        self.tell(opened).inspect_err(|_| drop(self.take_newcomers()))
+    }
+
+    /// The sockets that the driver has not seen yet.
+    pub(crate) fn take_newcomers(&self) -> Vec<Arc<SocketShared>> {
+        std::mem::take(&mut lock(&self.newcomers))
+    }
+
+    /// The client is gone: no token is handed out any more, and nobody waits for one.
+    pub(crate) fn dispose(&self) {
+        self.fresh.store(None);
+        self.seen.send_modify(|seen| seen.disposed = true);
+        self.states.close();
+        self.events.close();
     }
 
     /// Sends an input that gets an answer, and waits for the answer.
@@ -225,7 +256,12 @@ pub(crate) fn disposed() -> Error {
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    NUMBER.try_with(|number| *number).unwrap_or(0)
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed) & 0xFFFF);
+        }
+        number.get()
+    })
 }

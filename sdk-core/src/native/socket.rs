@@ -181,7 +181,7 @@ impl Socket {
         };
         if let (false, Some(message)) = (taken, message.take()) {
             let queued = Input::Send { socket: shared.id, send: *send, message };
-            self.handle.guard.session.shared.inputs.send(queued).map_err(|_| super::shared::disposed())?;
+            self.handle.guard.session.shared.tell(queued)?;
         }
         self.feeding = None;
         Poll::Ready(Ok(()))

@@ -67,6 +67,9 @@ pub(crate) struct Wire {
 /// The account of what the context read, by which `rest` knows that nothing is left in it.
 #[derive(Debug, Default)]
 struct Input {
+    /// What came behind the upgrade and was not read yet. Given to the context through reads: made from it (as
+    /// `from_partially_read` does), its buffer would take the leftover's size for its own, and read in such pieces.
+    leftover: Vec<u8>,
     /// Bytes given to the present context.
     given: u64,
     /// At least so many of them became messages. The rest may be longer headers, or a message's beginning.
@@ -75,6 +78,41 @@ struct Input {
     total: u64,
     /// The last read found nothing.
     dry: bool,
+    /// A ping was given out, and its answer is made by the next read.
+    owes_pong: bool,
+}
+
+impl Input {
+    /// For a new context.
+    fn reset(&mut self) {
+        (self.given, self.used, self.dry, self.owes_pong) = (0, 0, false, false);
+    }
+
+    /// Whether the context has nothing to give or to do until the transport is readable.
+    fn is_idle(&self, transport: &Transport) -> bool {
+        let nothing_left = self.used == self.given && !self.owes_pong && self.leftover.is_empty();
+        // A TLS session may hold more, which only a read finds.
+        self.dry || (nothing_left && !transport.buffers())
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.given += bytes as u64;
+        self.total += bytes as u64;
+        self.dry = false;
+    }
+
+    #[cold]
+    fn read_leftover(&mut self, into: &mut [u8]) -> usize {
+        let count = into.len().min(self.leftover.len());
+        into[..count].copy_from_slice(&self.leftover[..count]);
+        if count == self.leftover.len() {
+            self.leftover = Vec::new();
+        } else {
+            self.leftover.drain(..count);
+        }
+        self.count(count);
+        count
+    }
 }
 
 impl Wire {
@@ -84,28 +122,24 @@ impl Wire {
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
-        let given = leftover.len() as u64;
-        // A TLS session may hold bytes that came with the upgrade, and only a read finds those.
-        let awake = given > 0 || transport.buffers();
-        let context = awake.then(|| WebSocketContext::from_partially_read(leftover, Role::Client, Some(config)));
-        let input = Input { given, total: given, ..Input::default() };
-        Self { transport, context, config, input, out: Outgoing::default(), broken: None }
+        let input = Input { leftover, ..Input::default() };
+        Self { transport, context: None, config, input, out: Outgoing::default(), broken: None }
     }
 
     /// The next thing that came. After an error or a close there is nothing more to read.
     #[inline]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, WireError>> {
-        if self.context.is_none() {
-            match self.transport.poll_readable(cx) {
-                Poll::Pending => return Poll::Pending,
-                // An error is the next read's to report.
-                Poll::Ready(_) => {
-                    self.input = Input { total: self.input.total, ..Input::default() };
-                    self.context = Some(WebSocketContext::new(Role::Client, Some(self.config)));
-                }
-            }
+        // Asked first, because a read in vain would clear the whole buffer for it. An error is the read's to report.
+        if self.input.is_idle(&self.transport) && self.transport.poll_readable(cx).is_pending() {
+            return Poll::Pending;
         }
-        let Some(context) = &mut self.context else { return Poll::Pending };
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => {
+                self.input.reset();
+                none.insert(WebSocketContext::new(Role::Client, Some(self.config)))
+            }
+        };
         let mut io =
             Io { transport: &mut self.transport, cx, out: &mut self.out, input: &mut self.input, closed: false };
         let read = context.read(&mut io);
@@ -119,7 +153,12 @@ impl Wire {
                 self.input.used += least_frame(bytes.len());
                 Poll::Ready(Ok(Incoming::Message(Message::Binary(bytes))))
             }
-            Ok(tungstenite::Message::Ping(data) | tungstenite::Message::Pong(data)) => {
+            Ok(tungstenite::Message::Ping(data)) => {
+                self.input.used += least_frame(data.len());
+                self.input.owes_pong = true;
+                Poll::Ready(Ok(Incoming::Control))
+            }
+            Ok(tungstenite::Message::Pong(data)) => {
                 self.input.used += least_frame(data.len());
                 Poll::Ready(Ok(Incoming::Control))
             }
@@ -132,6 +171,7 @@ impl Wire {
             Ok(tungstenite::Message::Frame(_)) => Poll::Ready(Ok(Incoming::Control)),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.input.dry = true;
+                self.input.owes_pong = false;
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(self.explain(error, closed))),
@@ -185,7 +225,7 @@ impl Wire {
         let frame = (code != NO_CODE).then_some(frame);
         let Self { transport, context, config, input, out, .. } = self;
         let context = context.get_or_insert_with(|| {
-            *input = Input { total: input.total, ..Input::default() };
+            input.reset();
             WebSocketContext::new(Role::Client, Some(*config))
         });
         // The adapter takes every byte, so this fails only when the connection is over, and then needs no close.
@@ -360,13 +400,14 @@ struct Io<'a, 'b> {
 impl Read for Io<'_, '_> {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.input.leftover.is_empty() {
+            return Ok(self.input.read_leftover(into));
+        }
         let mut into = ReadBuf::new(into);
         match Pin::new(&mut *self.transport).poll_read(self.cx, &mut into) {
             Poll::Ready(Ok(())) => {
                 let count = into.filled().len();
-                self.input.given += count as u64;
-                self.input.total += count as u64;
-                self.input.dry = false;
+                self.input.count(count);
                 Ok(count)
             }
             Poll::Ready(Err(error)) => {

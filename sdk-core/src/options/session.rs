@@ -217,7 +217,8 @@ impl SessionOptions {
 }
 
 impl Preset {
-    fn endpoints(self) -> Endpoints {
+    /// The endpoints that this preset stands for; to change one member of one of them.
+    pub fn endpoints(self) -> Endpoints {
         let endpoint = |path: &str, body: Option<Json>| Endpoint { path: path.into(), body, ..Endpoint::default() };
         let refresh_body = |name: &str| Some(Json::object([(name, Json::from("{refresh}"))]));
         match self {

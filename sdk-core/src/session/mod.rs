@@ -17,7 +17,7 @@ use crate::options::{ResolvedEndpoints, SessionOptions};
 use crate::secret::{AccessToken, RefreshToken, Secret};
 use crate::state::{RefreshReason, SessionState, SignOutCause};
 use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Swapped};
-use crate::time::{Mono, unix_of};
+use crate::time::{Mono, Now, unix_of};
 use crate::timer::Timer;
 
 use requests::Secrets;
@@ -39,7 +39,9 @@ pub(crate) struct Session {
     trouble: Option<Trouble>,
     store_version: StoreVersion,
     /// Effects whose answers are awaited. What is not in here when its answer comes is late, and loses (S9).
-    pending: Vec<(EffectId, Step)>,
+    pending: Vec<Pending>,
+    /// How long the device slept while the answer being handled was out: a token in it is that much older.
+    slept_meanwhile_ms: u64,
     /// Grows with every adopted token; also when the user changes.
     token_number: u64,
     /// Grows at every sign-in and sign-out: whose messages are whose (W10).
@@ -79,6 +81,17 @@ struct Trouble {
     next_attempt: Mono,
     /// The same on the wall clock, computed once so that the published state does not flicker.
     next_attempt_unix_ms: u64,
+    failed_at: Mono,
+    /// The server itself said when to come back.
+    told_when: bool,
+}
+
+/// An answer that is awaited.
+#[derive(Debug)]
+struct Pending {
+    effect: EffectId,
+    step: Step,
+    slept_ms: u64,
 }
 
 /// What an awaited answer is for.
@@ -90,10 +103,11 @@ enum Step {
     StoreIntent,
     Refresh,
     StoreRefresh { holding: Box<Holding>, tries: u32 },
-    Reread { refusal: Error },
+    Reread { refusal: Error, tries: u32 },
     Callback { forced: bool },
     Revoke { call: CallId },
-    ClearStore { tries: u32 },
+    /// `keep`: a session that another holder stored after the one with this rotation stays.
+    ClearStore { tries: u32, keep: Option<u64> },
     Verify { call: CallId },
 }
 
@@ -135,6 +149,7 @@ impl Session {
             trouble: None,
             store_version: StoreVersion::default(),
             pending: Vec::new(),
+            slept_meanwhile_ms: 0,
             token_number: 0,
             identity: 0,
             attempts_ended: 0,
@@ -206,9 +221,17 @@ impl Session {
     }
 
     pub(crate) fn can_refresh(&self) -> bool {
+        self.can_refresh_with(self.holding.as_ref().and_then(|holding| holding.refresh.as_ref()))
+    }
+
+    fn can_refresh_with(&self, refresh: Option<&RefreshToken>) -> bool {
         self.options.is_callback()
-            || self.endpoints.refresh.is_some()
-                && (self.options.is_cookie() || self.holding.as_ref().is_some_and(|h| h.refresh.is_some()))
+            || self.endpoints.refresh.is_some() && (self.options.is_cookie() || refresh.is_some())
+    }
+
+    fn from_store(&self, ctx: &Ctx, stored: StoredSession) -> Holding {
+        let renewable = self.can_refresh_with(stored.refresh.as_ref());
+        Holding::from_stored(stored, renewable, ctx)
     }
 
     fn is_fresh(&self, ctx: &Ctx) -> bool {
@@ -246,7 +269,7 @@ impl Session {
     pub(crate) fn on_loaded(&mut self, ctx: &mut Ctx, effect: EffectId, loaded: Result<StoreSnapshot, Error>) {
         match self.take_step(ctx, effect) {
             Some(Step::Restore) => self.restored(ctx, loaded),
-            Some(Step::Reread { refusal }) => self.reread(ctx, refusal, loaded),
+            Some(Step::Reread { refusal, tries }) => self.reread(ctx, refusal, tries, loaded),
             _ => {}
         }
     }
@@ -256,7 +279,7 @@ impl Session {
             Some(Step::StoreSignIn { call, holding }) => self.sign_in_stored(ctx, call, holding, swapped),
             Some(Step::StoreIntent) => self.intent_stored(ctx, swapped),
             Some(Step::StoreRefresh { holding, tries }) => self.refresh_stored(ctx, holding, tries, swapped),
-            Some(Step::ClearStore { tries }) => self.store_cleared(ctx, tries, swapped),
+            Some(Step::ClearStore { tries, keep }) => self.store_cleared(ctx, tries, keep, swapped),
             _ => {}
         }
     }
@@ -296,7 +319,9 @@ impl Session {
                 ctx.emit(Output::Reply { call, result: Err(late(ErrorKind::Unreachable)) });
             }
             Step::Restore => self.restored(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::Reread { refusal } => self.reread(ctx, refusal, Err(late(ErrorKind::StoreFailed))),
+            Step::Reread { refusal, tries } => {
+                self.reread(ctx, refusal, tries, Err(late(ErrorKind::StoreFailed)));
+            }
             Step::StoreSignIn { call, holding } => {
                 self.sign_in_stored(ctx, call, holding, Err(late(ErrorKind::StoreFailed)));
             }
@@ -304,7 +329,9 @@ impl Session {
             Step::StoreRefresh { holding, tries } => {
                 self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));
             }
-            Step::ClearStore { tries } => self.store_cleared(ctx, tries, Err(late(ErrorKind::StoreFailed))),
+            Step::ClearStore { tries, keep } => {
+                self.store_cleared(ctx, tries, keep, Err(late(ErrorKind::StoreFailed)));
+            }
         }
     }
 
@@ -316,25 +343,33 @@ impl Session {
         // The driver keeps the same limit where it can; this one holds when it cannot.
         let limit = self.options.request_timeout_ms.saturating_add(1_000);
         ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
-        self.pending.push((effect, step));
+        self.pending.push(Pending { effect, step, slept_ms: 0 });
         effect
     }
 
     fn take_step(&mut self, ctx: &mut Ctx, effect: EffectId) -> Option<Step> {
-        let at = self.pending.iter().position(|(id, _)| *id == effect)?;
+        let at = self.pending.iter().position(|pending| pending.effect == effect)?;
         ctx.timers.clear(Timer::Effect(effect));
-        Some(self.pending.swap_remove(at).1)
+        let Pending { step, slept_ms, .. } = self.pending.swap_remove(at);
+        self.slept_meanwhile_ms = slept_ms;
+        Some(step)
+    }
+
+    /// When the answer being handled was received, or would have been, had the device not slept.
+    fn received(&self, ctx: &Ctx) -> Now {
+        let slept = self.slept_meanwhile_ms;
+        Now { mono: ctx.now.mono - slept, unix_ms: ctx.now.unix_ms.saturating_sub(slept) }
     }
 
     /// Stops waiting for the answers that `late` names; they will be dropped when they come.
     fn forget(&mut self, ctx: &mut Ctx, late: impl Fn(&Step) -> bool) -> Vec<Step> {
-        let (forgotten, kept) = std::mem::take(&mut self.pending).into_iter().partition(|(_, step)| late(step));
+        let (forgotten, kept): (Vec<Pending>, _) =
+            std::mem::take(&mut self.pending).into_iter().partition(|pending| late(&pending.step));
         self.pending = kept;
-        let forgotten: Vec<(EffectId, Step)> = forgotten;
-        for (effect, _) in &forgotten {
-            ctx.timers.clear(Timer::Effect(*effect));
+        for pending in &forgotten {
+            ctx.timers.clear(Timer::Effect(pending.effect));
         }
-        forgotten.into_iter().map(|(_, step)| step).collect()
+        forgotten.into_iter().map(|pending| pending.step).collect()
     }
 
     fn swap_store(&mut self, ctx: &mut Ctx, next: Option<&Holding>, step: Step) {
@@ -355,7 +390,10 @@ impl Session {
     }
 
     /// The device slept: what was said of times on its clocks is no longer so.
-    pub(crate) fn slept(&mut self, ctx: &mut Ctx) {
+    pub(crate) fn slept(&mut self, ctx: &mut Ctx, slept_ms: u64) {
+        for pending in &mut self.pending {
+            pending.slept_ms = pending.slept_ms.saturating_add(slept_ms);
+        }
         if let Some(holding) = &mut self.holding {
             holding.set_expires_at(ctx);
         }
@@ -411,13 +449,13 @@ impl Holding {
         }
     }
 
-    fn from_stored(stored: StoredSession, ctx: &Ctx) -> Self {
+    fn from_stored(stored: StoredSession, renewable: bool, ctx: &Ctx) -> Self {
         let mut holding = Self {
             access: stored.access,
             refresh: stored.refresh,
             cookies: stored.cookies,
             // What is left of it from now on: stored again, it must mean the same.
-            life: Life::of_stored(stored.lifetime_ms, stored.received_unix_ms, ctx.now),
+            life: Life::of_stored(stored.lifetime_ms, stored.received_unix_ms, renewable, ctx.now),
             received_unix_ms: ctx.now.unix_ms,
             expires_at: None,
             user: stored.user,
@@ -427,6 +465,16 @@ impl Holding {
         };
         holding.set_expires_at(ctx);
         holding
+    }
+
+    /// Whether both are the same user's, as far as the tokens tell.
+    fn same_user(&self, other: &Self) -> bool {
+        // `user_id` is what simple-JWT writes in place of `sub`.
+        let user = |holding: &Self| {
+            let claims = Self::claims_of(&holding.access)?;
+            claims.all.at("/sub").or_else(|| claims.all.at("/user_id")).cloned()
+        };
+        self.access == other.access || user(self).zip(user(other)).is_none_or(|(one, two)| one == two)
     }
 
     /// The claims of the token, for judging its life.

@@ -37,8 +37,13 @@ impl Session {
 
     /// A server refused the token with this number. Refreshes unless it is no longer the one in use.
     pub(crate) fn token_rejected(&mut self, ctx: &mut Ctx, number: u64) {
+        if !self.is_current(number) || self.restoring {
+            return;
+        }
+        // Remembered also where the next attempt is out or scheduled: a cached token will not do then either.
+        self.refused = true;
         let waiting = self.trouble.as_ref().is_some_and(|trouble| ctx.now.mono < trouble.next_attempt);
-        if self.is_current(number) && self.refreshing.is_none() && !waiting && !self.restoring {
+        if self.refreshing.is_none() && !waiting {
             self.start_refresh(ctx, RefreshReason::Refused);
         }
     }
@@ -58,7 +63,7 @@ impl Session {
     pub(super) fn token_expired(&mut self, ctx: &mut Ctx) {
         if self.holding.is_some() && !self.can_refresh() {
             self.sign_out(ctx, SignOutCause::Expired);
-        } else if self.options.refresh.proactive {
+        } else if self.options.refresh.proactive && !ctx.timers.is_set(Timer::RefreshDue) {
             self.token_needed(ctx);
         }
     }
@@ -68,7 +73,6 @@ impl Session {
             return;
         }
         self.refreshing = Some(why);
-        self.refused |= why == RefreshReason::Refused;
         ctx.timers.clear(Timer::RefreshDue);
         ctx.timers.clear(Timer::RefreshRetry);
         ctx.emit(Output::SessionEvent(SessionEvent::RefreshStarted { why }));
@@ -107,7 +111,7 @@ impl Session {
                 match snapshot.session {
                     None => return self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
                     Some(stored) if stored.rotation > ours => {
-                        let holding = Holding::from_stored(*stored, ctx);
+                        let holding = self.from_store(ctx, *stored);
                         return self.adopt(ctx, holding, Change::Refreshed);
                     }
                     Some(_) => return self.store_intent(ctx),
@@ -145,10 +149,7 @@ impl Session {
                 }
             }
             // Another holder may have rotated in the meantime: then it is our token that is old (S8).
-            Verdict::Refused(refusal) if self.durable => {
-                let effect = self.await_answer(ctx, Step::Reread { refusal });
-                ctx.emit(Output::LoadStore { effect });
-            }
+            Verdict::Refused(refusal) if self.durable => self.read_again(ctx, refusal, 1),
             Verdict::Refused(refusal) => self.refused(ctx, refusal),
             Verdict::Unreachable(error, hint) => self.refresh_failed(ctx, error, hint),
         }
@@ -157,16 +158,17 @@ impl Session {
     /// The pair that follows on `old`.
     fn succeeding(&self, ctx: &Ctx, old: Holding, granted: Granted) -> Holding {
         let claims = Holding::claims_of(&granted.grant.access);
-        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, ctx.now);
+        let received = self.received(ctx);
+        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, received);
         let mut holding = Holding {
             access: granted.grant.access,
             refresh: granted.grant.refresh.or(old.refresh),
             cookies: granted.cookies.or(old.cookies),
             life,
-            received_unix_ms: ctx.now.unix_ms,
+            received_unix_ms: received.unix_ms,
             expires_at: None,
             user: granted.grant.user.or(old.user),
-            rotation: old.rotation + 1,
+            rotation: old.rotation.saturating_add(1),
             intent: None,
             interrupted: false,
         };
@@ -188,16 +190,24 @@ impl Session {
             }
             Ok(Swapped::Conflict(snapshot)) => {
                 self.store_version = snapshot.version;
-                if snapshot.session.is_none() {
+                match snapshot.session {
                     // Signed out elsewhere while the answer was on its way: the answer loses (S9).
-                    self.sign_out(ctx, SignOutCause::SignedOutElsewhere);
-                } else if tries < MOST_STORE_TRIES {
-                    let next = holding.clone();
-                    self.swap_store(ctx, Some(&next), Step::StoreRefresh { holding, tries: tries + 1 });
-                } else {
-                    let error = Error::new(ErrorKind::StoreFailed, "the store kept changing while a pair was written");
-                    ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
-                    self.adopt(ctx, *holding, Change::Refreshed);
+                    None => self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
+                    // As new as ours: another holder rotated too, or signed somebody else in. One pair for all.
+                    Some(stored) if stored.rotation >= holding.rotation => {
+                        let holding = self.from_store(ctx, *stored);
+                        self.adopt(ctx, holding, Change::Refreshed);
+                    }
+                    Some(_) if tries < MOST_STORE_TRIES => {
+                        let next = holding.clone();
+                        self.swap_store(ctx, Some(&next), Step::StoreRefresh { holding, tries: tries + 1 });
+                    }
+                    Some(_) => {
+                        let error =
+                            Error::new(ErrorKind::StoreFailed, "the store kept changing while a pair was written");
+                        ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                        self.adopt(ctx, *holding, Change::Refreshed);
+                    }
                 }
             }
             Err(error) => {
@@ -208,7 +218,18 @@ impl Session {
         }
     }
 
-    pub(super) fn reread(&mut self, ctx: &mut Ctx, refusal: Error, loaded: Result<StoreSnapshot, Error>) {
+    fn read_again(&mut self, ctx: &mut Ctx, refusal: Error, tries: u32) {
+        let effect = self.await_answer(ctx, Step::Reread { refusal, tries });
+        ctx.emit(Output::LoadStore { effect });
+    }
+
+    pub(super) fn reread(
+        &mut self,
+        ctx: &mut Ctx,
+        refusal: Error,
+        tries: u32,
+        loaded: Result<StoreSnapshot, Error>,
+    ) {
         let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
         let stored = match loaded {
             Ok(snapshot) => {
@@ -217,12 +238,15 @@ impl Session {
             }
             Err(error) => {
                 ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                if tries < MOST_STORE_TRIES {
+                    return self.read_again(ctx, refusal, tries + 1);
+                }
                 None
             }
         };
         match stored {
             Some(stored) if stored.rotation > ours => {
-                let holding = Holding::from_stored(*stored, ctx);
+                let holding = self.from_store(ctx, *stored);
                 self.adopt(ctx, holding, Change::Refreshed);
             }
             _ => self.refused(ctx, refusal),
@@ -249,7 +273,11 @@ impl Session {
                         "the token callback gave the same token again"
                     };
                     let error = Error::new(ErrorKind::CallbackFailed, message);
-                    return self.refresh_failed(ctx, error, Some(SAME_TOKEN_PAUSE_MS));
+                    // Asked again soon, and when the token expires at the latest: by then there must be another.
+                    let pause = SAME_TOKEN_PAUSE_MS + ctx.rng.up_to(SAME_TOKEN_PAUSE_MS / 5);
+                    let left = self.left_ms(ctx);
+                    let pause = if left > 0 { pause.min(left + 1) } else { pause };
+                    return self.try_again_in(ctx, error, pause, false);
                 }
                 let holding = self.supplied(ctx, access, expires_in_ms);
                 let newcomer = self.holding.is_none();
@@ -265,12 +293,13 @@ impl Session {
 
     fn supplied(&self, ctx: &Ctx, access: AccessToken, expires_in_ms: Option<u64>) -> Holding {
         let claims = Holding::claims_of(&access);
+        let received = self.received(ctx);
         let mut holding = Holding {
-            life: Life::of_supplied(claims.as_ref(), expires_in_ms, ctx.now),
+            life: Life::of_supplied(claims.as_ref(), expires_in_ms, received),
             access,
             refresh: None,
             cookies: None,
-            received_unix_ms: ctx.now.unix_ms,
+            received_unix_ms: received.unix_ms,
             expires_at: None,
             user: None,
             rotation: 0,
@@ -282,7 +311,12 @@ impl Session {
     }
 
     /// Makes a pair the session's own: publish, tell, re-arm.
-    pub(super) fn adopt(&mut self, ctx: &mut Ctx, holding: Holding, change: Change) {
+    pub(super) fn adopt(&mut self, ctx: &mut Ctx, holding: Holding, mut change: Change) {
+        // A callback, or another holder of the store, may bring the token of somebody else (W10).
+        if change == Change::Refreshed && self.holding.as_ref().is_some_and(|old| !old.same_user(&holding)) {
+            self.identity += 1;
+            change = Change::SignedIn;
+        }
         let token = holding.access.clone();
         let expires_at = holding.expires_at;
         let valid = ctx.now.mono < holding.life.valid_until();
@@ -306,14 +340,36 @@ impl Session {
     /// The attempt ended without a token: keep what there is and try again (S8).
     pub(super) fn refresh_failed(&mut self, ctx: &mut Ctx, error: Error, hint_ms: Option<u64>) {
         let retries = self.trouble.as_ref().map_or(0, |trouble| trouble.retries);
-        let since_unix_ms = self.trouble.as_ref().map_or(ctx.now.unix_ms, |trouble| trouble.since_unix_ms);
         let mut delay = backoff::delay_ms(&self.options.refresh.retry, retries, hint_ms, &mut ctx.rng);
         // While the present token lives there is something to lose: look once more before it does not.
-        let left = self.holding.as_ref().map_or(0, |holding| holding.life.valid_until().since(ctx.now.mono));
+        let left = self.left_ms(ctx);
         if hint_ms.is_none() && left > LEAST_REFRESH_GAP_MS && left < delay {
             delay = left / 2 + ctx.rng.up_to(left / 4);
         }
-        let next_attempt = ctx.now.mono + delay.max(LEAST_RETRY_MS);
+        self.try_again_in(ctx, error, delay, hint_ms.is_some());
+    }
+
+    /// The device has network again: what failed for the want of it is tried now, unless it was tried just before or
+    /// the server said when.
+    pub(crate) fn network_is_back(&mut self, ctx: &mut Ctx) {
+        let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.told_when) else { return };
+        let earliest = ctx.now.mono.max(trouble.failed_at + LEAST_REFRESH_GAP_MS);
+        if self.refreshing.is_none() && earliest < trouble.next_attempt {
+            trouble.next_attempt = earliest;
+            trouble.next_attempt_unix_ms = unix_of(ctx.now, earliest);
+            ctx.timers.set(Timer::RefreshRetry, earliest);
+        }
+    }
+
+    /// How long the present token is valid yet.
+    fn left_ms(&self, ctx: &Ctx) -> u64 {
+        self.holding.as_ref().map_or(0, |holding| holding.life.valid_until().since(ctx.now.mono))
+    }
+
+    fn try_again_in(&mut self, ctx: &mut Ctx, error: Error, delay_ms: u64, told_when: bool) {
+        let retries = self.trouble.as_ref().map_or(0, |trouble| trouble.retries);
+        let since_unix_ms = self.trouble.as_ref().map_or(ctx.now.unix_ms, |trouble| trouble.since_unix_ms);
+        let next_attempt = ctx.now.mono + delay_ms.max(LEAST_RETRY_MS);
         self.refreshing = None;
         self.attempts_ended += 1;
         self.trouble = Some(Trouble {
@@ -322,6 +378,8 @@ impl Session {
             cause: error.clone(),
             next_attempt,
             next_attempt_unix_ms: unix_of(ctx.now, next_attempt),
+            failed_at: ctx.now.mono,
+            told_when,
         });
         ctx.timers.set(Timer::RefreshRetry, next_attempt);
         self.publish(ctx);
@@ -343,7 +401,7 @@ impl Session {
         ctx.timers.set(Timer::TokenExpired, end);
         if self.options.refresh.proactive || !self.can_refresh() {
             let jitter = ctx.rng.up_to(margin / 5);
-            let due = (end - margin - jitter).max(ctx.now.mono + LEAST_REFRESH_GAP_MS.min(margin));
+            let due = (end - margin - jitter).max(ctx.now.mono + LEAST_REFRESH_GAP_MS);
             ctx.timers.set(Timer::RefreshDue, due);
         }
     }

@@ -9,6 +9,7 @@ use crate::io::{CallId, HttpAnswer, Output, Reply, TokenGrant};
 use crate::secret::Secret;
 use crate::state::{RefreshReason, SessionEvent, SignOutCause};
 use crate::store::{StoreSnapshot, Swapped};
+use crate::time::unix_of;
 use crate::timer::Timer;
 
 /// How often a store that keeps changing is told to forget.
@@ -34,7 +35,7 @@ impl Session {
             Ok(snapshot) => {
                 self.store_version = snapshot.version;
                 if let Some(stored) = snapshot.session {
-                    let holding = Holding::from_stored(*stored, ctx);
+                    let holding = self.from_store(ctx, *stored);
                     self.identity += 1;
                     self.take_up(ctx, holding);
                 }
@@ -80,7 +81,8 @@ impl Session {
             }
         };
         let claims = Holding::claims_of(&granted.grant.access);
-        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, ctx.now);
+        let received = self.received(ctx);
+        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, received);
         self.sign_in(ctx, call, granted.grant, granted.cookies, life);
     }
 
@@ -98,19 +100,17 @@ impl Session {
 
     fn sign_in(&mut self, ctx: &mut Ctx, call: CallId, grant: TokenGrant, cookies: Option<Secret>, life: Life) {
         // Whatever was out for the user before is late from here on (S9).
-        self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
-        self.refreshing = None;
+        self.forget_user(ctx);
         self.restoring = false;
         let mut holding = Holding {
             access: grant.access,
             refresh: grant.refresh,
             cookies,
             life,
-            received_unix_ms: ctx.now.unix_ms,
+            received_unix_ms: unix_of(ctx.now, life.received),
             expires_at: None,
             user: grant.user,
-            // Above whatever the store holds, so that of two pairs the newer is known.
-            rotation: self.holding.as_ref().map_or(0, |holding| holding.rotation) + 1,
+            rotation: self.rotation_above(None),
             intent: None,
             interrupted: false,
         };
@@ -135,7 +135,7 @@ impl Session {
             Ok(Swapped::Conflict(snapshot)) => {
                 // A sign-in is the user's will and wins over whatever the store holds.
                 self.store_version = snapshot.version;
-                holding.rotation = snapshot.session.map_or(holding.rotation, |s| s.rotation.max(holding.rotation) + 1);
+                holding.rotation = self.rotation_above(snapshot.session.map(|stored| stored.rotation));
                 let next = holding.clone();
                 return self.swap_store(ctx, Some(&next), Step::StoreSignIn { call, holding });
             }
@@ -144,7 +144,16 @@ impl Session {
         self.signed_in(ctx, call, *holding);
     }
 
+    /// A number above every pair that the store ever held, so that of two pairs the newer is known: a pair takes at
+    /// least one write, so none has a higher number than the version that came with it.
+    fn rotation_above(&self, stored: Option<u64>) -> u64 {
+        let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
+        ours.max(stored.unwrap_or(0)).max(self.store_version.0).saturating_add(1)
+    }
+
     fn signed_in(&mut self, ctx: &mut Ctx, call: CallId, holding: Holding) {
+        // Also what was begun for the user before while this sign-in was being stored.
+        self.forget_user(ctx);
         let user = holding.user.clone();
         self.identity += 1;
         self.adopt(ctx, holding, Change::SignedIn);
@@ -173,10 +182,9 @@ impl Session {
     /// Ends the session here: nothing that was out for it counts any more.
     pub(super) fn sign_out(&mut self, ctx: &mut Ctx, cause: SignOutCause) {
         self.supersede_sign_ins(ctx);
-        self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
-        let was_signed_in = self.holding.take().is_some();
+        self.forget_user(ctx);
+        let left = self.holding.take();
         self.restoring = false;
-        self.refreshing = None;
         self.trouble = None;
         self.attempts_ended += 1;
         self.identity += 1;
@@ -185,29 +193,56 @@ impl Session {
             ctx.timers.clear(timer);
         }
         if self.durable && cause != SignOutCause::SignedOutElsewhere {
-            self.clear_store(ctx, 1);
+            // The user's own will clears whatever is there.
+            let keep = left.as_ref().filter(|_| cause != SignOutCause::LoggedOut).map(|holding| holding.rotation);
+            self.clear_store(ctx, 1, keep);
         }
         self.publish(ctx);
-        if was_signed_in || self.options.is_callback() {
+        if left.is_some() || self.options.is_callback() {
             self.changes.push(Change::SignedOut);
         }
     }
 
-    fn clear_store(&mut self, ctx: &mut Ctx, tries: u32) {
-        self.swap_store(ctx, None, Step::ClearStore { tries });
+    /// Stops waiting for everything that is out for the user.
+    fn forget_user(&mut self, ctx: &mut Ctx) {
+        self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
+        self.refreshing = None;
     }
 
-    pub(super) fn store_cleared(&mut self, ctx: &mut Ctx, tries: u32, swapped: Result<Swapped, Error>) {
+    fn clear_store(&mut self, ctx: &mut Ctx, tries: u32, keep: Option<u64>) {
+        self.swap_store(ctx, None, Step::ClearStore { tries, keep });
+    }
+
+    pub(super) fn store_cleared(
+        &mut self,
+        ctx: &mut Ctx,
+        tries: u32,
+        keep: Option<u64>,
+        swapped: Result<Swapped, Error>,
+    ) {
+        let again = tries < MOST_STORE_TRIES && self.holding.is_none();
         match swapped {
             Ok(Swapped::Done(version)) => self.store_version = version,
             Ok(Swapped::Conflict(snapshot)) => {
                 self.store_version = snapshot.version;
-                // A write of ours that was on its way, or another holder's refresh: signed out means signed out.
-                if snapshot.session.is_some() && tries < MOST_STORE_TRIES && self.holding.is_none() {
-                    self.clear_store(ctx, tries + 1);
+                match snapshot.session {
+                    // It was our pair that was old, not the session: another holder has the next one (S8).
+                    Some(stored) if self.holding.is_none() && keep.is_some_and(|ours| stored.rotation > ours) => {
+                        let holding = self.from_store(ctx, *stored);
+                        self.identity += 1;
+                        self.take_up(ctx, holding);
+                    }
+                    // A write of ours that was on its way, or another holder's refresh: signed out means signed out.
+                    Some(_) if again => self.clear_store(ctx, tries + 1, keep),
+                    _ => {}
                 }
             }
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                if again {
+                    self.clear_store(ctx, tries + 1, keep);
+                }
+            }
         }
     }
 

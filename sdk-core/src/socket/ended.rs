@@ -195,14 +195,13 @@ impl Socket {
             ctx.timers.set(Timer::Reconnect(self.id), ctx.now.mono + delay);
             return;
         }
+        if !self.online {
+            self.phase = Phase::Offline;
+            return;
+        }
         self.attempts = self.attempts.saturating_add(1);
         if self.is_exhausted() {
             return self.exhausted(ctx, &ended);
-        }
-        if !self.online {
-            self.attempts -= 1;
-            self.phase = Phase::Offline;
-            return;
         }
         // A session that is known to be expired is renewed while we wait, not after.
         if self.needs_session() {
@@ -222,12 +221,13 @@ impl Socket {
     }
 
     fn stopped_by_server(&mut self, ctx: &mut Ctx, ended: Ended) {
-        if let Some(live) = self.live.take() {
-            // A handover told us to stop: the old connection goes as well.
-            let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
-            self.retire(ctx, live.id, 1000, "", Some(error));
-        }
         let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
+        if let Some(live) = self.live.take() {
+            // A handover told us to stop: the old connection goes as well, and the application hears of it.
+            ctx.emit(Output::Indirect { socket: self.id });
+            self.retire(ctx, live.id, 1000, "", Some(error.clone()));
+            self.event(ctx, SocketEvent::Ended { ended: ended.clone(), will_retry: false });
+        }
         self.finish(ctx, ClosedBy::Server, &ended, &error);
     }
 

@@ -213,7 +213,12 @@ impl Socket {
 
     fn signed_out(&mut self, ctx: &mut Ctx) {
         let error = Error::new(ErrorKind::SignedOut, "the user signed out before the message was sent");
+        let was_connected = self.live.is_some();
         self.drop_connections(ctx, 1000, "signed out", &error);
+        if was_connected {
+            let cause = Error::new(ErrorKind::SignedOut, "the user signed out");
+            self.event(ctx, SocketEvent::Ended { ended: Ended::NoToken { cause }, will_retry: false });
+        }
         self.fail_queue(ctx, &error);
         self.refusal = None;
         if self.wanted && !matches!(self.phase, Phase::Closed { .. }) {
@@ -223,7 +228,11 @@ impl Socket {
 
     fn signed_in(&mut self, ctx: &mut Ctx, session: &mut Session) {
         let error = Error::new(ErrorKind::IdentityChanged, "another user signed in before the message was sent");
+        let was_connected = self.live.is_some();
         self.drop_connections(ctx, 1000, "signed in again", &error);
+        if was_connected {
+            self.event(ctx, SocketEvent::Ended { ended: Ended::Replaced, will_retry: self.wanted });
+        }
         self.fail_queue(ctx, &error);
         self.refusal = None;
         self.attempts = 0;

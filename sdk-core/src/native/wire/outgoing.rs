@@ -13,8 +13,8 @@ use crate::io::SendId;
 use crate::message::Message;
 use crate::native::dial::Transport;
 
-/// A buffer that grew beyond this is given back once it is empty.
-const KEPT_BUFFER: usize = 64 * 1024;
+/// A buffer that grew beyond this is given back once it is empty. (All of it is, when the connection rests.)
+const KEPT_BUFFER: usize = 512 * 1024;
 
 /// A message of which the operating system does not have every byte.
 #[derive(Debug)]
