@@ -1,7 +1,39 @@
-//! Stay signed in and stay connected.
+//! Stay signed in and stay connected: a JWT session that keeps itself fresh, and WebSockets that always carry a valid
+//! token, on one sans-IO core.
 //!
-//! (The crate's documentation is completed with the public client.)
-#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+//! ```
+//! use freshsocket::Session;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), freshsocket::Error> {
+//! # let server = freshsocket_mock_server::MockServer::start().await.unwrap();
+//! # let (api, ws) = (server.http_url(), server.ws_url());
+//! let session = Session::builder(api).build().await?;
+//! session.login([("username", "ada"), ("password", "secret")]).await?;
+//!
+//! let mut socket = session.socket(ws).connect()?;
+//! socket.send("hello").await?;
+//! assert_eq!(socket.next().await.unwrap()?.as_text(), Some("hello"));
+//! # Ok(()) }
+//! ```
+//!
+//! * [`Session`]: sign in and out, [`ensure_valid_token`](Session::ensure_valid_token),
+//!   [`on_token_refresh`](Session::on_token_refresh), states and events.
+//! * [`Socket`] and [`SocketHandle`]: a durable handle that outlives its connections; a stream and a sink of messages.
+//! * [`Options`]: everything that can be set, in one structure with one JSON form.
+//! * [`ErrorKind`], [`SessionState`], [`SocketState`]: the same on every platform.
+//! * [`machine`]: the pure machine behind all of it, for those who bring their own I/O.
+//!
+//! # Features
+//!
+//! * `native` (default): the tokio client. Without it the crate is the pure machine and compiles for
+//!   `wasm32-unknown-unknown`.
+//! * `schema`: JSON Schema of [`Options`].
+//! * `testing`: a conformance test for custom [`Store`]s.
+//!
+//! # What is logged
+//!
+//! Through `tracing`: states and events at debug level, inputs and outputs of the machine at trace level. No token, no
+//! URL query, no message and no request body at any level: they are of types that cannot be printed.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 
 pub mod backoff;

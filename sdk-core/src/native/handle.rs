@@ -46,6 +46,18 @@ impl SocketHandle {
     ///
     /// Dropping the future before it is ready may or may not have sent the message.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// let sending = socket.send("hello").await?;
+    /// sending.sent().await?; // the operating system has it
+    /// assert_eq!(socket.next().await.unwrap()?.as_text(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`MessageTooLarge`](crate::ErrorKind::MessageTooLarge), [`OutboxFull`](crate::ErrorKind::OutboxFull),
     /// [`NotConnected`](crate::ErrorKind::NotConnected) (when the options say not to queue),
@@ -56,6 +68,17 @@ impl SocketHandle {
     }
 
     /// Sends a value as a JSON text message; see [`send`](Self::send).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// socket.send_json(&[1, 2, 3]).await?;
+    /// assert_eq!(socket.next().await.unwrap()?.as_text(), Some("[1,2,3]"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and [`Unsupported`](crate::ErrorKind::Unsupported) for a value that cannot be
@@ -70,18 +93,52 @@ impl SocketHandle {
 
     /// Connects, if it is not connected or trying to: also after `disconnect`, `Refused` or `Closed`. Returns at once;
     /// the state tells what follows.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session.socket(server.ws_url()).options(|o| o.auto_connect = false).connect()?;
+    /// socket.connect();
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// # Ok(()) }
+    /// ```
     pub fn connect(&self) {
         let _ = self.guard.session.shared.tell(Input::Connect { socket: self.shared.id });
     }
 
     /// Closes the socket with code 1000 and stops trying; wins over every timer. Messages still queued fail. Returns
     /// once the state is `Closed`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// socket.disconnect().await;
+    /// assert!(socket.state().is_final());
+    /// assert!(socket.next().await.is_none());
+    /// # Ok(()) }
+    /// ```
     pub async fn disconnect(&self) {
         self.disconnect_with(1000, "").await;
     }
 
     /// [`disconnect`](Self::disconnect) with a code (1000 or 3000–4999) and a reason (at most 123 bytes; longer ones
     /// are cut).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// socket.disconnect_with(4000, "moved to another room").await;
+    /// assert_eq!(socket.state().name(), "closed");
+    /// # Ok(()) }
+    /// ```
     pub async fn disconnect_with(&self, code: u16, reason: &str) {
         let mut states = self.shared.watch_states();
         let mut end = reason.len().min(123);
@@ -101,21 +158,66 @@ impl SocketHandle {
     }
 
     /// The state now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// println!("{:?}", socket.state()); // Authenticating, Connecting { attempt: 1 }, Open, …
+    /// # Ok(()) }
+    /// ```
     pub fn state(&self) -> SocketState {
         self.shared.state()
     }
 
     /// The state now, then every change (W12).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// let mut states = socket.states();
+    /// while !states.next().await.unwrap().is_open() {}
+    /// # Ok(()) }
+    /// ```
     pub fn states(&self) -> Changes<SocketState> {
         self.shared.watch_states()
     }
 
     /// What happens on the socket from now on: attempts, opens, ends, failed messages (W1).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session.socket(server.ws_url()).options(|o| o.auto_connect = false).connect()?;
+    /// let mut events = socket.events();
+    /// socket.connect();
+    /// assert!(matches!(events.next().await, Some(freshsocket::SocketEvent::Attempt { .. })));
+    /// assert!(matches!(events.next().await, Some(freshsocket::SocketEvent::Opened { .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> Changes<SocketEvent> {
         self.shared.events.subscribe([])
     }
 
     /// Whether messages can go out right now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// assert!(socket.is_connected());
+    /// # Ok(()) }
+    /// ```
     pub fn is_connected(&self) -> bool {
         self.shared.state().is_open()
     }

@@ -35,6 +35,23 @@ impl Sending {
 
     /// Waits until it was handed to the operating system. Dropping the future changes nothing.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// # socket.wait_for(|state| state.is_open()).await;
+    /// # server.stop_listening();
+    /// # socket.wait_for(|state| !state.is_open()).await;
+    /// let sending = socket.send("while away").await?;
+    /// assert_eq!(sending.status(), freshsocket::SendStatus::Queued);
+    /// # server.listen_again().await?;
+    /// # session.network_changed(true);
+    /// sending.sent().await?; // once it is connected again
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Why it will not be sent: the kinds of [`SendStatus::Failed`].
     pub async fn sent(&self) -> Result<(), Error> {

@@ -76,6 +76,14 @@ impl std::fmt::Debug for SessionGuard {
 
 impl Session {
     /// Begins a session with the auth server at this address; see [`SessionBuilder`] for everything else.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// assert_eq!(session.state().name(), "signedOut");
+    /// # Ok(()) }
+    /// ```
     pub fn builder(base_url: impl Into<String>) -> SessionBuilder {
         let mut options = Options::default();
         options.session.base_url = base_url.into();
@@ -83,6 +91,16 @@ impl Session {
     }
 
     /// Begins a session with these options, as read from a configuration file for example.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let json = format!(r#"{{"session": {{"baseUrl": "{}", "preset": "simpleJwt"}}}}"#, server.http_url());
+    /// let options = freshsocket::Options::from_json(&json)?;
+    /// let session = freshsocket::Session::with_options(options).build().await?;
+    /// # drop(session);
+    /// # Ok(()) }
+    /// ```
     pub fn with_options(options: Options) -> SessionBuilder {
         SessionBuilder::new(options)
     }
@@ -98,6 +116,15 @@ impl Session {
 
     /// Signs in with these names and values (as the login endpoint's body calls them), and gives the user record that
     /// the server sent. Whoever was signed in before is signed in no more; their queued messages fail.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// let user = session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert_eq!(user.unwrap().at("/username").and_then(|name| name.as_str().map(String::from)), Some("ada".into()));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`LoginRefused`](crate::ErrorKind::LoginRefused), [`Unreachable`](crate::ErrorKind::Unreachable),
@@ -117,6 +144,22 @@ impl Session {
 
     /// Signs in with tokens that came from elsewhere (the app's own login, a deep link).
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// session
+    ///     .adopt(freshsocket::TokenGrant {
+    ///         access: "eyJ…".into(),
+    ///         refresh: Some("eyJ…".into()),
+    ///         expires_in_ms: Some(300_000),
+    ///         user: None,
+    ///     })
+    ///     .await?;
+    /// assert!(session.state().is_signed_in());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for callback sessions: they pull their tokens.
     pub async fn adopt(&self, tokens: TokenGrant) -> Result<(), Error> {
@@ -126,6 +169,16 @@ impl Session {
     /// Signs out: clears the store, closes the sockets and fails their queued messages at once, works offline, and
     /// revokes at the server if it can be reached within 5 s. Gives whether the server confirmed.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let revoked = session.logout().await?;
+    /// assert!(revoked && !session.state().is_signed_in());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Disposed`](crate::ErrorKind::Disposed) only.
     pub async fn logout(&self) -> Result<bool, Error> {
@@ -134,6 +187,15 @@ impl Session {
     }
 
     /// Asks the server whether it takes the present token.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(session.verify().await?);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without a verify endpoint,
@@ -148,6 +210,16 @@ impl Session {
     /// With a good token at hand this takes no lock, allocates nothing and does no I/O. Otherwise any number of callers
     /// share one refresh (S3); dropping the future does not cancel it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let token = session.ensure_valid_token().await?;
+    /// assert!(token.expose().starts_with("eyJ"));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`SignedOut`](crate::ErrorKind::SignedOut), or [`Unreachable`](crate::ErrorKind::Unreachable) with
     /// [`next_attempt_unix_ms`](Error::next_attempt_unix_ms).
@@ -160,12 +232,38 @@ impl Session {
     ///
     /// The callback may use the SDK, panic, or drop its own subscription. It should return soon: the next token waits
     /// for it. Dropping the subscription unsubscribes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    /// let subscription = session.on_token_refresh(move |token| drop(tell.send(token)));
+    /// session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert_eq!(told.recv().await, Some(session.ensure_valid_token().await?));
+    /// drop(subscription); // unsubscribes
+    /// # Ok(()) }
+    /// ```
     pub fn on_token_refresh(&self, callback: impl Fn(AccessToken) + Send + Sync + 'static) -> Subscription {
         let number = self.guard.shared.add_callback(Arc::new(callback));
         Subscription { shared: Arc::downgrade(&self.guard.shared), number }
     }
 
     /// Whether the token expires within `buffer` (default 5 minutes), or there is none (S5).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// use std::time::Duration;
+    /// # server.set(|settings| settings.access_lifetime_ms = 3_600_000);
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(!session.is_token_expiring_soon(None));
+    /// assert!(session.is_token_expiring_soon(Some(Duration::from_secs(7_200))));
+    /// # Ok(()) }
+    /// ```
     pub fn is_token_expiring_soon(&self, buffer: Option<Duration>) -> bool {
         let view = self.guard.shared.view();
         let Some(token) = &view.token else { return true };
@@ -174,11 +272,32 @@ impl Session {
     }
 
     /// The state now (S13).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(matches!(session.state(), freshsocket::SessionState::Active { .. }));
+    /// # Ok(()) }
+    /// ```
     pub fn state(&self) -> SessionState {
         self.guard.shared.view().state.clone()
     }
 
     /// The state now, then every change.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let mut states = session.states();
+    /// assert_eq!(states.next().await.unwrap().name(), "active");
+    /// session.logout().await?;
+    /// assert_eq!(states.next().await.unwrap().name(), "signedOut");
+    /// # Ok(()) }
+    /// ```
     pub fn states(&self) -> Changes<SessionState> {
         // Subscribed first, so that no change is missed; one that comes in between may come twice.
         let shared = &self.guard.shared;
@@ -187,21 +306,63 @@ impl Session {
     }
 
     /// What happens from now on: refreshes begun, done and failed, tokens about to expire, trouble with the store.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let mut events = session.events();
+    /// session.login([("username", "eve"), ("password", "secret")]).await?;
+    /// assert!(matches!(events.next().await, Some(freshsocket::SessionEvent::Refreshed { .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> Changes<SessionEvent> {
         self.guard.shared.events.subscribe([])
     }
 
     /// The user record that the server sent with the tokens.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let user = session.user().unwrap();
+    /// assert_eq!(user.at("/username").unwrap().as_str(), Some("ada"));
+    /// # Ok(()) }
+    /// ```
     pub fn user(&self) -> Option<Json> {
         self.guard.shared.view().user.clone()
     }
 
     /// What the present token says about itself. Not verified: that is the server's job.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let claims = session.claims().unwrap();
+    /// assert!(claims.expires_at > claims.issued_at);
+    /// # Ok(()) }
+    /// ```
     pub fn claims(&self) -> Option<Claims> {
         self.guard.shared.view().token.as_ref().and_then(|view| Claims::read(view.token.expose()))
     }
 
     /// A socket to this URL, with the session's socket options; see [`SocketBuilder`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let mut socket = session.socket(server.ws_url()).connect()?;
+    /// socket.send("hello").await?;
+    /// assert_eq!(socket.next().await.unwrap()?.as_text(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
     pub fn socket(&self, url: impl Into<String>) -> SocketBuilder {
         let mut options = (*self.socket_options).clone();
         options.url = url.into();
@@ -209,17 +370,53 @@ impl Session {
     }
 
     /// A socket with options of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let options = freshsocket::options::SocketOptions { url: server.ws_url(), ..Default::default() };
+    /// let socket = session.socket_with(options).connect()?;
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// # Ok(()) }
+    /// ```
     pub fn socket_with(&self, options: SocketOptions) -> SocketBuilder {
         SocketBuilder::new(self.guard.clone(), options)
     }
 
     /// A helper that sends `reqwest` requests with a valid token (S12).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let http = session.http();
+    /// let request = http.client().get(format!("{}/api/me", server.http_url()));
+    /// assert_eq!(http.send(request).await?.status(), 200);
+    /// # Ok(()) }
+    /// ```
     pub fn http(&self) -> AuthorizedHttp {
         AuthorizedHttp::new(self.guard.clone(), self.http.0.clone(), self.base_url.clone())
     }
 
     /// Tells the SDK that the device has, or has no, network: without, no attempts are made; with, those that wait are
     /// made at once (W6).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session.socket(server.ws_url()).options(|o| o.auto_connect = false).connect()?;
+    /// session.network_changed(false);
+    /// socket.connect();
+    /// socket.wait_for(|state| *state == freshsocket::SocketState::Offline).await;
+    /// session.network_changed(true);
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// # Ok(()) }
+    /// ```
     pub fn network_changed(&self, online: bool) {
         let _ = self.guard.shared.tell(Input::Network { online });
     }
@@ -227,6 +424,16 @@ impl Session {
     /// Closes all sockets and ends the client's tasks; waits for closing handshakes up to 2 s. The user stays signed in
     /// as far as the store is concerned. Whatever is called afterwards fails as
     /// [`Disposed`](crate::ErrorKind::Disposed).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// session.close().await;
+    /// assert_eq!(session.ensure_valid_token().await.unwrap_err().kind(), freshsocket::ErrorKind::Disposed);
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.guard.shared.commands.send(Command::Shutdown(Some(done))).is_ok() {

@@ -61,6 +61,21 @@ impl Socket {
 
     /// The next message; `None` when the socket was closed by the application. Cancel-safe.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// # server.set(|settings| settings.echo = true);
+    /// socket.send("one").await?;
+    /// while let Some(message) = socket.next().await {
+    ///     assert_eq!(message?.as_text(), Some("one"));
+    ///     socket.disconnect().await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Once, when the server ended the socket for good ([`ErrorKind::Closed`]), refused it ([`ErrorKind::Refused`]), or
     /// all attempts were used up ([`ErrorKind::AttemptsExhausted`]).
@@ -70,6 +85,18 @@ impl Socket {
     }
 
     /// A handle for sending and watching, to be cloned and moved to other tasks.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// let sender = socket.handle();
+    /// tokio::spawn(async move { sender.send("from another task").await });
+    /// assert_eq!(socket.next().await.unwrap()?.as_text(), Some("from another task"));
+    /// # Ok(()) }
+    /// ```
     pub fn handle(&self) -> SocketHandle {
         self.handle.clone()
     }

@@ -22,6 +22,9 @@ use crate::timer::Timer;
 
 use requests::Secrets;
 
+/// Refusals by different sockets that are no further apart than this have one cause.
+const REFUSAL_STORY_MS: u64 = 30_000;
+
 /// The session's half of the machine.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -50,6 +53,8 @@ pub(crate) struct Session {
     said_expiring_soon: bool,
     /// A server refused the token in use, so a cached one will not do (callback sessions).
     refused: bool,
+    /// The last token that was fetched because a server refused the one before, and when it came.
+    replaced_refused: Option<(u64, Mono)>,
     published: Option<SessionView>,
     changes: Vec<Change>,
 }
@@ -155,6 +160,7 @@ impl Session {
             attempts_ended: 0,
             said_expiring_soon: false,
             refused: false,
+            replaced_refused: None,
             published: None,
             changes: Vec::new(),
         }
@@ -208,6 +214,12 @@ impl Session {
     /// Whether the token with this number is still the one in use (W8: told apart by number, never by text).
     pub(crate) fn is_current(&self, number: u64) -> bool {
         self.holding.is_some() && self.token_number == number
+    }
+
+    /// Whether this token was fetched a moment ago because a server refused the one before. Refused as well, by whatever
+    /// socket, it is not the token's fault: ten thousand sockets do not ask for ten thousand more.
+    pub(crate) fn just_replaced_refused(&self, ctx: &Ctx, number: u64) -> bool {
+        self.replaced_refused.is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
     }
 
     /// How many tokens this session has had.

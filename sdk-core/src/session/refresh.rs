@@ -322,10 +322,12 @@ impl Session {
         let valid = ctx.now.mono < holding.life.valid_until();
         self.holding = Some(holding);
         self.token_number += 1;
+        if std::mem::take(&mut self.refused) {
+            self.replaced_refused = Some((self.token_number, ctx.now.mono));
+        }
         self.attempts_ended += 1;
         self.refreshing = None;
         self.trouble = None;
-        self.refused = false;
         self.said_expiring_soon = false;
         self.arm(ctx);
         self.publish(ctx);

@@ -126,7 +126,7 @@ impl Socket {
     ) {
         let action = match &ended {
             _ if refused => CloseAction::RefreshThenRetry,
-            Ended::Closed { code, .. } => close::action(&self.options, *code),
+            Ended::Closed { .. } | Ended::Lost { .. } => close::action(&self.options, ended.code()),
             _ => CloseAction::Retry,
         };
         let repeated = std::mem::replace(&mut self.stop_on_repeat, action == CloseAction::StopOnRepeat);
@@ -143,7 +143,9 @@ impl Socket {
     /// The server refused the credential (W8).
     pub(super) fn auth_refused(&mut self, ctx: &mut Ctx, session: &mut Session, ended: Ended, token: u64) {
         self.event(ctx, SocketEvent::AuthRefused { ended: ended.clone() });
-        let issued_after_refusal = self.refusal.is_some_and(|refusal| token > refusal.mark);
+        // A token that has been replaced since says nothing about the one in use.
+        let issued_after_refusal = session.is_current(token)
+            && (self.refusal.is_some_and(|refusal| token > refusal.mark) || session.just_replaced_refused(ctx, token));
         let hopeless = !self.needs_session() || issued_after_refusal || !session.can_refresh();
         if self.live.is_some() {
             // A handover was refused, and the old connection works. With a newer token there will be another handover;
@@ -169,7 +171,10 @@ impl Socket {
     }
 
     fn remember_refusal(&mut self, session: &Session, token: u64) {
-        let mark = self.refusal.map_or(session.token_number(), |refusal| refusal.mark);
+        let mark = match self.refusal {
+            Some(refusal) if session.is_current(token) => refusal.mark,
+            _ => session.token_number(),
+        };
         self.refusal = Some(Refusal { token, mark });
     }
 

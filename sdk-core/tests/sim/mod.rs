@@ -2,7 +2,7 @@
 //! and a driver that performs what the machine asks for. Time jumps from event to event; nothing sleeps.
 //!
 //! After every step the world checks what must hold always (`check.rs`), so a test says only what is special to it.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod auth;
 mod check;
@@ -26,7 +26,7 @@ pub(crate) use check::Checks;
 pub(crate) use driver::{Conn, Effect, Event};
 pub(crate) use store::{Store, StoreFault};
 pub(crate) use token::jwt;
-pub(crate) use ws::{OnOpen, RefuseAs, Ws};
+pub(crate) use ws::{ConnectFault, OnOpen, RefuseAs, Ws};
 
 /// Where simulated time begins, on a correct wall clock.
 pub(crate) const EPOCH: u64 = 1_700_000_000_000;
@@ -117,6 +117,7 @@ pub(crate) struct World {
     effects: BTreeMap<u64, Effect>,
     conns: BTreeMap<u64, Conn>,
     direct: BTreeMap<SocketId, freshsocket::io::ConnId>,
+    options: BTreeMap<SocketId, SocketOptions>,
     next_call: u64,
     next_send: u64,
     next_socket: u64,
@@ -151,6 +152,11 @@ pub(crate) const FIRST: SocketId = SocketId(1);
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
+        Self::prepared(setup, |_| ())
+    }
+
+    /// A world in which things are so before the application starts.
+    pub(crate) fn prepared(setup: Setup, prepare: impl FnOnce(&mut Self)) -> Self {
         let mut world = Self {
             now: 0,
             suspended: 0,
@@ -164,6 +170,7 @@ impl World {
             effects: BTreeMap::new(),
             conns: BTreeMap::new(),
             direct: BTreeMap::new(),
+            options: BTreeMap::new(),
             next_call: 0,
             next_send: 0,
             next_socket: 0,
@@ -184,6 +191,7 @@ impl World {
             checks: Checks::default(),
             setup,
         };
+        prepare(&mut world);
         world.start();
         world
     }
@@ -216,6 +224,9 @@ impl World {
         self.effects.clear();
         self.direct.clear();
         self.view = None;
+        self.next_socket = 0;
+        self.socket_states.clear();
+        self.socket_events.clear();
         for conn in std::mem::take(&mut self.conns).into_keys() {
             self.ws.forget(conn);
         }
@@ -369,6 +380,7 @@ impl World {
         options.validate().unwrap();
         self.next_socket += 1;
         let socket = SocketId(self.next_socket);
+        self.options.insert(socket, options.clone());
         self.input(Input::OpenSocket { socket, options: Box::new(options) });
         socket
     }
@@ -380,10 +392,10 @@ impl World {
     pub(crate) fn network(&mut self, online: bool) {
         self.ws.offline = !online;
         self.server.offline = !online;
+        self.input(Input::Network { online });
         if !online {
             self.cut_all();
         }
-        self.input(Input::Network { online });
     }
 
     /// `send`, as the driver does it: into the connection where the machine allowed that, else through the machine.
@@ -435,6 +447,11 @@ impl World {
     /// How often the application saw its connection end.
     pub(crate) fn ends(&self) -> usize {
         self.events_of(FIRST).iter().filter(|event| matches!(event, SocketEvent::Ended { .. })).count()
+    }
+
+    /// How many requests, store accesses and callbacks are out.
+    pub(crate) fn effects_out(&self) -> usize {
+        self.effects.len()
     }
 
     pub(crate) fn machine(&self) -> &Machine {
