@@ -3,6 +3,8 @@
 //! Every effect is numbered, and every answer quotes its effect's number: an answer that the machine no longer waits
 //! for is dropped. Outputs are to be performed in the order they come.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 use crate::message::Message;
@@ -109,7 +111,7 @@ pub enum Input {
         /// The socket.
         socket: SocketId,
         /// Its options.
-        options: Box<SocketOptions>,
+        options: Arc<SocketOptions>,
     },
     /// The application wants the socket connected.
     Connect {

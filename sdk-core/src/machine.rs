@@ -128,7 +128,7 @@ impl Machine {
             Input::CallbackAnswered { effect, answer } => session.on_callback(ctx, effect, answer),
             Input::OpenSocket { socket, options } => {
                 let auto_connect = options.auto_connect;
-                let mut opened = Socket::new(socket, *options, self.online);
+                let mut opened = Socket::new(socket, options, self.online);
                 if auto_connect {
                     opened.connect(ctx, session);
                 }

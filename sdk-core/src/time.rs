@@ -55,6 +55,8 @@ const LONGEST_SLEEP_MS: u64 = 1_000 * 365 * 86_400_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeline {
     last: Now,
+    /// What the wall clock shows more than the machine's time, as far as that is known to be no sleep.
+    ahead_ms: i128,
     /// Time slept, as far as it was noticed: machine time = driver's monotonic time + slept.
     slept_ms: u64,
     /// When the last sleep was noticed, on the driver's clock, and the time slept before it.
@@ -63,20 +65,25 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     pub(crate) fn starting(now: Now) -> Self {
-        Self { last: now, slept_ms: 0, woke: (Mono(0), 0) }
+        Self { last: now, ahead_ms: ahead(now, 0), slept_ms: 0, woke: (Mono(0), 0) }
     }
 
     /// The machine's time for what the driver's clocks say; second, how long the device slept since the last call.
     ///
     /// A wall clock that goes backwards changes nothing, and neither does a monotonic one that does.
     pub(crate) fn observe(&mut self, now: Now) -> (Now, u64) {
-        let ran = now.mono.since(self.last.mono);
-        let gap = now.unix_ms.saturating_sub(self.last.unix_ms).saturating_sub(ran);
-        let slept = if gap > SLEEP_THRESHOLD_MS { gap.min(LONGEST_SLEEP_MS.saturating_sub(self.slept_ms)) } else { 0 };
         self.last = Now { mono: now.mono.max(self.last.mono), unix_ms: now.unix_ms };
+        // Against the first reading, not the last: naps too short to be noticed add up.
+        let gap = ahead(self.last, self.slept_ms) - self.ahead_ms;
+        let threshold = i128::from(SLEEP_THRESHOLD_MS);
+        let most = LONGEST_SLEEP_MS.saturating_sub(self.slept_ms);
+        let slept = if gap > threshold { u64::try_from(gap).unwrap_or(most).min(most) } else { 0 };
         if slept > 0 {
             self.woke = (self.last.mono, self.slept_ms);
             self.slept_ms += slept;
+        }
+        if gap.abs() > threshold {
+            self.ahead_ms = ahead(self.last, self.slept_ms);
         }
         (Now { mono: self.last.mono + self.slept_ms, unix_ms: now.unix_ms }, slept)
     }
@@ -91,6 +98,10 @@ impl Timeline {
         let (woke_at, slept_before) = self.woke;
         if at < woke_at { at + slept_before } else { at + self.slept_ms }
     }
+}
+
+fn ahead(now: Now, slept_ms: u64) -> i128 {
+    i128::from(now.unix_ms) - i128::from(now.mono.0) - i128::from(slept_ms)
 }
 
 /// The wall-clock time of a machine deadline, for people to read.

@@ -50,16 +50,27 @@ fn the_errors_page_is_current() {
     );
     is_current("docs/errors.md", &page);
     let readme = read("README.md");
-    let (before, rest) = readme.split_once("<!-- errors -->").expect("the README has a place for the table of errors");
+    let (before, rest) = readme
+        .split_once("<!-- errors -->")
+        .expect("the README has a place for the table of errors");
     let (_, after) = rest.split_once("<!-- /errors -->").expect("and an end of it");
-    is_current("README.md", &format!("{before}<!-- errors -->\n{}<!-- /errors -->{after}", errors_table()));
+    is_current(
+        "README.md",
+        &format!(
+            "{before}<!-- errors -->\n{}<!-- /errors -->{after}",
+            errors_table()
+        ),
+    );
 }
 
 #[test]
 fn the_default_options_fit_the_schema_and_survive_a_round_trip() {
     let written = serde_json::to_value(Options::default()).unwrap();
     fits(&schema(), &written);
-    assert_eq!(Options::from_json(&written.to_string()).unwrap(), Options::default());
+    assert_eq!(
+        Options::from_json(&written.to_string()).unwrap(),
+        Options::default()
+    );
     assert_eq!(Options::from_json("{}").unwrap(), Options::default());
 }
 
@@ -69,12 +80,23 @@ fn every_example_in_the_docs_is_valid() {
     let mut count = 0;
     for file in ["README.md", "docs/options.md"] {
         let text = read(file);
-        for example in text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest)) {
-            let options = Options::from_json(example).unwrap_or_else(|error| panic!("{file}: {error}\n{example}"));
-            options.validate().unwrap_or_else(|error| panic!("{file}: {error}\n{example}"));
+        for example in text
+            .split("```json\n")
+            .skip(1)
+            .map(|rest| rest.split("```").next().unwrap_or(rest))
+        {
+            let options =
+                Options::from_json(example).unwrap_or_else(|error| panic!("{file}: {error}\n{example}"));
+            options
+                .validate()
+                .unwrap_or_else(|error| panic!("{file}: {error}\n{example}"));
             fits(&schema, &serde_json::from_str(example).unwrap());
             let written = serde_json::to_string(&options).unwrap();
-            assert_eq!(Options::from_json(&written).unwrap(), options, "{file}: a round trip changed {example}");
+            assert_eq!(
+                Options::from_json(&written).unwrap(),
+                options,
+                "{file}: a round trip changed {example}"
+            );
             fits(&schema, &serde_json::from_str(&written).unwrap());
             count += 1;
         }
@@ -96,7 +118,10 @@ fn what_the_schema_refuses_the_sdk_refuses_too() {
         r#"{"socket":{"closeCodes":{"4000":"explode"}}}"#,
         r#"{"socket":{"outbox":{"maxMessages":"many"}}}"#,
     ] {
-        assert!(misfit(&schema, &schema, &serde_json::from_str(wrong).unwrap(), "").is_some(), "schema takes {wrong}");
+        assert!(
+            misfit(&schema, &schema, &serde_json::from_str(wrong).unwrap(), "").is_some(),
+            "schema takes {wrong}"
+        );
         assert!(Options::from_json(wrong).is_err(), "the SDK takes {wrong}");
     }
 }
@@ -106,17 +131,32 @@ fn every_option_is_described_and_in_camel_case() {
     let schema = schema();
     let mut seen = 0;
     each_node(&schema, "", &mut |place, node| {
-        for (name, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for (name, property) in node
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             seen += 1;
             let mut letters = name.chars();
-            assert!(letters.next().is_some_and(|c| c.is_ascii_lowercase()), "{place}/{name}");
+            assert!(
+                letters.next().is_some_and(|c| c.is_ascii_lowercase()),
+                "{place}/{name}"
+            );
             assert!(letters.all(|c| c.is_ascii_alphanumeric()), "{place}/{name}");
             // The tag of an enum is described by the enum.
             let described = property.get("description").is_some() || property.get("const").is_some();
             assert!(described, "{place}/{name} has no description");
         }
-        if let Some(value) = node.get("const").and_then(Value::as_str).filter(|v| !v.chars().all(char::is_uppercase)) {
-            assert!(value.starts_with(|c: char| c.is_ascii_lowercase()) && !value.contains(['_', '-']), "{value}");
+        if let Some(value) = node
+            .get("const")
+            .and_then(Value::as_str)
+            .filter(|v| !v.chars().all(char::is_uppercase))
+        {
+            assert!(
+                value.starts_with(|c: char| c.is_ascii_lowercase()) && !value.contains(['_', '-']),
+                "{value}"
+            );
         }
     });
     assert!(seen > 50, "only {seen} properties found");
@@ -124,7 +164,8 @@ fn every_option_is_described_and_in_camel_case() {
 
 // ---- the pages ----
 
-const GENERATED: &str = "<!-- Made by `cargo xtask schema` from the doc comments. Change those, not this. -->";
+const GENERATED: &str =
+    "<!-- Made by `cargo xtask schema` from the doc comments. Change those, not this. -->";
 
 fn options_page(schema: &Value) -> String {
     let mut page = format!(
@@ -136,9 +177,19 @@ fn options_page(schema: &Value) -> String {
     for part in ["session", "socket"] {
         section(&mut page, schema, part, &schema["properties"][part]);
     }
-    page.push_str("\n## Close codes\n\nWhat a close code means unless `socket.closeCodes` says otherwise.\n\n");
-    page.push_str("| code | action |\n| --- | --- |\n");
-    for code in [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4401, 4403] {
+    page.push_str("\n## Close codes\n\nWhat happens on a close code; `socket.closeCodes` changes and extends the second table.\n\n");
+    page.push_str("| action | meaning |\n| --- | --- |\n");
+    for action in schema["$defs"]["CloseAction"]["oneOf"].as_array().unwrap() {
+        let (name, meaning) = (
+            action["const"].as_str().unwrap(),
+            action["description"].as_str().unwrap(),
+        );
+        let _ = writeln!(page, "| `{name}` | {} |", cell(meaning));
+    }
+    page.push_str("\n| code | action |\n| --- | --- |\n");
+    for code in [
+        1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4401, 4403,
+    ] {
         let action = serde_json::to_value(close::default_action(code)).unwrap();
         let _ = writeln!(page, "| {code} | `{}` |", action.as_str().unwrap());
     }
@@ -155,19 +206,22 @@ fn section(page: &mut String, schema: &Value, path: &str, node: &Value) {
     let properties = object["properties"].as_object().unwrap();
     for (name, property) in properties {
         let inside = resolved(schema, property);
-        let default = match property.get("default") {
-            Some(default) if !default.is_object() => format!("`{default}`"),
-            Some(default) => default.as_object().and_then(|o| tag(o)).map_or(String::new(), |tag| format!("`{tag}`")),
-            None => "absent".to_owned(),
-        };
+        let default = property
+            .get("default")
+            .map_or("absent".to_owned(), |default| default_cell(inside, default));
         let link = format!("#{}", format!("{path}.{name}").replace('.', "").to_lowercase());
         let kind = kind(schema, property, &link);
-        let _ = writeln!(page, "| `{name}` | {kind} | {default} | {} |", meaning(property, inside));
+        let _ = writeln!(
+            page,
+            "| `{name}` | {kind} | {default} | {} |",
+            meaning(property, inside)
+        );
     }
     for (name, property) in properties {
         let inside = resolved(schema, property);
         let path = format!("{path}.{name}");
-        if inside.get("properties").is_some() && name != "login" && inside["properties"].get("path").is_none() {
+        if inside.get("properties").is_some() && name != "login" && inside["properties"].get("path").is_none()
+        {
             section(page, schema, &path, property);
         } else if let Some(variants) = inside.get("oneOf").and_then(Value::as_array) {
             variants_section(page, schema, &path, property, variants);
@@ -182,12 +236,27 @@ fn section(page: &mut String, schema: &Value, path: &str, node: &Value) {
     }
 }
 
+/// A default in a cell. Of an object only what its own section does not say: the delays of two places differ.
+fn default_cell(inside: &Value, default: &Value) -> String {
+    match default.as_object() {
+        None => format!("`{default}`"),
+        Some(object) if inside.get("oneOf").is_some() => format!("`{}`", tag(object).unwrap_or_default()),
+        Some(object) if object.contains_key("factor") => format!("`{default}`"),
+        Some(object) if object.is_empty() => "none".to_owned(),
+        Some(_) => String::new(),
+    }
+}
+
 fn variants_section(page: &mut String, schema: &Value, path: &str, node: &Value, variants: &[Value]) {
     // The verbs of HTTP need no table.
     if variants.iter().any(|variant| variant["const"] == "GET") {
         return;
     }
-    let _ = write!(page, "\n## `{path}`\n\n{}\n\n", meaning(node, resolved(schema, node)));
+    let _ = write!(
+        page,
+        "\n## `{path}`\n\n{}\n\n",
+        meaning(node, resolved(schema, node))
+    );
     let tag_name = variants.iter().find_map(|v| tag_of(v).map(|(name, _)| name));
     match tag_name {
         None => page.push_str("| value | meaning |\n| --- | --- |\n"),
@@ -202,8 +271,15 @@ fn variants_section(page: &mut String, schema: &Value, path: &str, node: &Value,
             continue;
         };
         let mut fields = Vec::new();
-        for (name, property) in variant["properties"].as_object().unwrap().iter().filter(|(name, _)| *name != tag) {
-            let default = property.get("default").map_or("absent".to_owned(), |d| format!("`{}`", cell(&d.to_string())));
+        for (name, property) in variant["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| *name != tag)
+        {
+            let default = property
+                .get("default")
+                .map_or("absent".to_owned(), |d| format!("`{}`", cell(&d.to_string())));
             let what = cell(property["description"].as_str().unwrap_or_default());
             fields.push(format!("`{name}` ({default}): {what}"));
         }
@@ -227,11 +303,25 @@ fn errors_table() -> String {
             None => meanings.push((line.trim_end_matches(','), std::mem::take(&mut doc))),
         }
     }
-    assert_eq!(meanings.len(), ErrorKind::ALL.len(), "a kind is missing in ErrorKind::ALL");
+    assert_eq!(
+        meanings.len(),
+        ErrorKind::ALL.len(),
+        "a kind is missing in ErrorKind::ALL"
+    );
     let mut table = "| kind | meaning | advice |\n| --- | --- | --- |\n".to_owned();
     for (kind, (name, meaning)) in ErrorKind::ALL.into_iter().zip(meanings) {
-        assert_eq!(format!("{kind:?}"), name, "ErrorKind::ALL is in another order than ErrorKind");
-        let _ = writeln!(table, "| `{}` | {} | {} |", kind.as_str(), cell(&meaning), cell(kind.advice()));
+        assert_eq!(
+            format!("{kind:?}"),
+            name,
+            "ErrorKind::ALL is in another order than ErrorKind"
+        );
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} |",
+            kind.as_str(),
+            cell(&meaning),
+            cell(kind.advice())
+        );
     }
     table
 }
@@ -254,12 +344,16 @@ fn kind(schema: &Value, node: &Value, link: &str) -> String {
     if inside.get("properties").is_some() {
         return format!("[object]({link})");
     }
-    if let Some(values) = inside.get("additionalProperties").filter(|values| values.is_object()) {
-        return format!("map to {}", kind(schema, values, "#close-codes"));
+    if inside.get("patternProperties").is_some() {
+        return "map from code to [action](#close-codes)".to_owned();
     }
     let named = match &inside["type"] {
         Value::String(name) => name.as_str(),
-        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any"),
+        Value::Array(names) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|name| *name != "null")
+            .unwrap_or("any"),
         _ => "any",
     };
     match named {
@@ -273,7 +367,12 @@ fn kind(schema: &Value, node: &Value, link: &str) -> String {
 
 /// The property's own description, else that of its type.
 fn meaning(node: &Value, inside: &Value) -> String {
-    cell(node["description"].as_str().or(inside["description"].as_str()).unwrap_or_default())
+    cell(
+        node["description"]
+            .as_str()
+            .or(inside["description"].as_str())
+            .unwrap_or_default(),
+    )
 }
 
 /// Text for a table's cell: one line, no bars, no references to the contract's clauses.
@@ -282,7 +381,8 @@ fn cell(text: &str) -> String {
     let mut rest = text.trim();
     while let Some(open) = rest.find(" (") {
         let inside = &rest[open + 2..];
-        let is_clause = inside.starts_with(['S', 'W', 'P']) && inside[1..].starts_with(|c: char| c.is_ascii_digit());
+        let is_clause =
+            inside.starts_with(['S', 'W', 'P']) && inside[1..].starts_with(|c: char| c.is_ascii_digit());
         match inside.find(')').filter(|_| is_clause) {
             Some(close) => {
                 out.push_str(&rest[..open]);
@@ -307,8 +407,14 @@ fn schema() -> Value {
 }
 
 fn reference(node: &Value) -> Option<&str> {
-    let either = node.get("anyOf").and_then(Value::as_array).and_then(|any| any.iter().find_map(reference));
-    node.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")).or(either)
+    let either = node
+        .get("anyOf")
+        .and_then(Value::as_array)
+        .and_then(|any| any.iter().find_map(reference));
+    node.get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|path| path.strip_prefix("#/$defs/"))
+        .or(either)
 }
 
 fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
@@ -316,12 +422,17 @@ fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
 }
 
 fn tag(object: &Map<String, Value>) -> Option<&str> {
-    ["placement", "mode"].iter().find_map(|name| object.get(*name)).and_then(Value::as_str)
+    ["placement", "mode"]
+        .iter()
+        .find_map(|name| object.get(*name))
+        .and_then(Value::as_str)
 }
 
 fn tag_of(variant: &Value) -> Option<(&str, &str)> {
     let properties = variant.get("properties")?.as_object()?;
-    properties.iter().find_map(|(name, p)| Some((name.as_str(), p.get("const")?.as_str()?)))
+    properties
+        .iter()
+        .find_map(|(name, p)| Some((name.as_str(), p.get("const")?.as_str()?)))
 }
 
 fn each_node(node: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
@@ -346,7 +457,9 @@ fn fits(schema: &Value, value: &Value) {
 
 /// Why `value` does not fit `node`. Knows the keywords that our schema uses, and fails on any other.
 fn misfit(schema: &Value, node: &Value, value: &Value, at: &str) -> Option<String> {
-    let rules = node.as_object().unwrap_or_else(|| panic!("{at}: not a schema: {node}"));
+    let rules = node
+        .as_object()
+        .unwrap_or_else(|| panic!("{at}: not a schema: {node}"));
     for (keyword, rule) in rules {
         let wrong = match keyword.as_str() {
             "$schema" | "$defs" | "title" | "description" | "default" | "format" => None,
@@ -377,15 +490,23 @@ fn misfit(schema: &Value, node: &Value, value: &Value, at: &str) -> Option<Strin
                 let high = value.as_f64().is_some_and(|v| v > rule.as_f64().unwrap());
                 high.then(|| format!("{at}: {value} is above {rule}"))
             }
-            "items" => value.as_array().into_iter().flatten().find_map(|item| misfit(schema, rule, item, at)),
+            "items" => value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find_map(|item| misfit(schema, rule, item, at)),
             "required" => {
                 let names = rule.as_array().unwrap().iter().filter_map(Value::as_str);
-                let missing = value.as_object().and_then(|object| names.into_iter().find(|n| !object.contains_key(*n)));
+                let missing = value
+                    .as_object()
+                    .and_then(|object| names.into_iter().find(|n| !object.contains_key(*n)));
                 missing.map(|name| format!("{at}: {name} is missing"))
             }
-            "properties" => value.as_object().into_iter().flatten().find_map(|(name, inner)| {
-                misfit(schema, rule.get(name)?, inner, &format!("{at}/{name}"))
-            }),
+            "properties" => value
+                .as_object()
+                .into_iter()
+                .flatten()
+                .find_map(|(name, inner)| misfit(schema, rule.get(name)?, inner, &format!("{at}/{name}"))),
             "patternProperties" => value.as_object().into_iter().flatten().find_map(|(name, inner)| {
                 let (pattern, rule) = rule.as_object()?.iter().next()?;
                 assert_eq!(pattern, "^\\d+$", "{at}: a pattern that this check does not know");
@@ -396,7 +517,8 @@ fn misfit(schema: &Value, node: &Value, value: &Value, at: &str) -> Option<Strin
             }),
             "additionalProperties" => value.as_object().into_iter().flatten().find_map(|(name, inner)| {
                 let is_known = node["properties"].get(name).is_some();
-                let matches = node.get("patternProperties").is_some() && name.bytes().all(|b| b.is_ascii_digit());
+                let matches =
+                    node.get("patternProperties").is_some() && name.bytes().all(|b| b.is_ascii_digit());
                 match rule {
                     _ if is_known || matches => None,
                     Value::Bool(false) => Some(format!("{at}: {name} is unknown")),
@@ -404,8 +526,12 @@ fn misfit(schema: &Value, node: &Value, value: &Value, at: &str) -> Option<Strin
                 }
             }),
             "anyOf" | "oneOf" => {
-                let whys: Option<Vec<_>> =
-                    rule.as_array().unwrap().iter().map(|choice| misfit(schema, choice, value, at)).collect();
+                let whys: Option<Vec<_>> = rule
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|choice| misfit(schema, choice, value, at))
+                    .collect();
                 whys.map(|whys| format!("{at}: fits none of: {}", whys.join("; ")))
             }
             other => panic!("{at}: this check does not know the keyword {other}"),

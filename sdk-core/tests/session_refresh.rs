@@ -252,6 +252,30 @@ fn s8_a_lost_answer_is_asked_for_again_with_the_same_key() {
 }
 
 #[test]
+fn s8_an_answer_that_is_given_again_is_as_old_as_the_first_time() {
+    for with_date in [false, true] {
+        let mut world = World::open(Setup::session(|session| {
+            session.refresh.idempotency_header = Some("Idempotency-Key".into());
+        }));
+        world.server.honours_key = true;
+        world.server.with_date = with_date;
+        world.server.lifetime = mins(5);
+        world.run_for(mins(53));
+        // The first answer is lost, then the server is away for longer than the token in that answer lives.
+        world.server.fails_to_refresh(Fault::LosesAnswer, 1);
+        world.run_until(mins(10), |world| world.server.refreshes() == 1);
+        world.server.fails_to_refresh(Fault::Unreachable, u32::MAX);
+        world.run_for(mins(10));
+        world.server.refresh_fault = None;
+        world.cut_all();
+        // The world checks that no connect carries it.
+        assert!(world.run_until(mins(1), World::is_open));
+        world.run_for(mins(3));
+        assert!(world.is_signed_in() && world.is_open());
+    }
+}
+
+#[test]
 fn s8_a_lost_answer_without_idempotency_ends_where_the_server_says_so() {
     let mut world = World::open(Setup::durable());
     world.server.fails_to_refresh(Fault::LosesAnswer, 1);

@@ -164,6 +164,20 @@ fn s6_after_24_hours_of_suspend_no_expired_token_goes_out() {
 }
 
 #[test]
+fn s6_naps_too_short_to_be_noticed_add_up() {
+    let mut world = World::open(Setup::default());
+    // A device that dozes for 1.9 s in every 3: after an hour the token is expired, whatever the monotonic clock says.
+    for _ in 0..3 * 1_200 {
+        world.run_for(1_100);
+        world.suspend(1_900);
+    }
+    world.cut_all();
+    world.run_for(secs(20));
+    assert!((3..=4).contains(&world.server.refreshes()), "{}", world.server.refreshes());
+    assert!(world.is_open());
+}
+
+#[test]
 fn s6_a_failed_refresh_always_rearms() {
     let hangs = |seed| if seed % 2 == 0 { Fault::Hangs } else { Fault::Unreachable };
     for seed in 0..6 {

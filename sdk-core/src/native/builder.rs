@@ -189,7 +189,7 @@ impl SocketBuilder {
     pub fn connect(self) -> Result<Socket, Error> {
         self.options.validate()?;
         let shared = &self.session.shared;
-        let socket = Arc::new(SocketShared::new(SocketId(shared.next_socket()), self.options));
+        let socket = Arc::new(SocketShared::new(SocketId(shared.next_socket()), Arc::new(self.options)));
         shared.open(socket.clone())?;
         Ok(Socket::new(socket, self.session))
     }

@@ -181,11 +181,21 @@ impl Driver {
         self.perform_all();
     }
 
+    /// What the application hears of the session comes last: whatever it does upon that must meet the new state of
+    /// affairs. (A message sent after a sign-in must not find the connection of the user before.)
     fn perform_all(&mut self) {
+        let mut news = Vec::new();
         while let Some(output) = self.machine.poll() {
             trace!(?output, "machine output");
-            self.perform(output);
+            match output {
+                Output::PublishSession(_)
+                | Output::SessionEvent(_)
+                | Output::TokenRefreshed { .. }
+                | Output::Reply { .. } => news.push(output),
+                output => self.perform(output),
+            }
         }
+        news.into_iter().for_each(|output| self.perform(output));
     }
 
     fn perform(&mut self, output: Output) {

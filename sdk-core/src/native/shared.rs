@@ -185,7 +185,7 @@ impl Shared {
 
     /// Tells the driver of a new socket.
     pub(crate) fn open(&self, socket: Arc<SocketShared>) -> Result<(), Error> {
-        let opened = Input::OpenSocket { socket: socket.id, options: Box::new(socket.options.clone()) };
+        let opened = Input::OpenSocket { socket: socket.id, options: socket.options.clone() };
         lock(&self.newcomers).push(socket);
         self.tell(opened).inspect_err(|_| drop(self.take_newcomers()))
     }

@@ -226,7 +226,7 @@ impl std::ops::Deref for Socket {
 /// What the handles of a socket and the driver share.
 pub(crate) struct SocketShared {
     pub(crate) id: SocketId,
-    pub(crate) options: SocketOptions,
+    pub(crate) options: Arc<SocketOptions>,
     /// The connection that the application may write to itself.
     direct: ArcSwapOption<Pipe>,
     /// Connections that may still hold messages for the application, oldest first.
@@ -241,7 +241,7 @@ pub(crate) struct SocketShared {
 }
 
 impl SocketShared {
-    pub(crate) fn new(id: SocketId, options: SocketOptions) -> Self {
+    pub(crate) fn new(id: SocketId, options: Arc<SocketOptions>) -> Self {
         Self {
             id,
             options,

@@ -53,6 +53,8 @@ pub(crate) struct Session {
     said_expiring_soon: bool,
     /// A server refused the token in use, so a cached one will not do (callback sessions).
     refused: bool,
+    /// The refresh that is out was started after that refusal.
+    replaces_refused: bool,
     /// The last token that was fetched because a server refused the one before, and when it came.
     replaced_refused: Option<(u64, Mono)>,
     published: Option<SessionView>,
@@ -73,6 +75,8 @@ struct Holding {
     rotation: u64,
     /// The idempotency key of this refresh token's one exchange.
     intent: Option<RefreshIntent>,
+    /// When this refresh token was first sent, if it was.
+    first_asked: Option<Mono>,
     /// The intent was found in the store: a process died in the middle of the exchange.
     interrupted: bool,
 }
@@ -106,7 +110,8 @@ enum Step {
     Login { call: CallId },
     StoreSignIn { call: CallId, holding: Box<Holding> },
     StoreIntent,
-    Refresh,
+    /// `again`: not the first time that this refresh token is sent.
+    Refresh { again: bool },
     StoreRefresh { holding: Box<Holding>, tries: u32 },
     Reread { refusal: Error, tries: u32 },
     Callback { forced: bool },
@@ -160,6 +165,7 @@ impl Session {
             attempts_ended: 0,
             said_expiring_soon: false,
             refused: false,
+            replaces_refused: false,
             replaced_refused: None,
             published: None,
             changes: Vec::new(),
@@ -222,9 +228,9 @@ impl Session {
         self.replaced_refused.is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
     }
 
-    /// How many tokens this session has had.
-    pub(crate) fn token_number(&self) -> u64 {
-        self.token_number
+    /// The number of the newest token that has been asked for, including the one that may be on its way.
+    pub(crate) fn newest_token_asked_for(&self) -> u64 {
+        self.token_number + u64::from(self.refreshing.is_some())
     }
 
     /// When the session tries again to reach the server, if it is waiting to.
@@ -265,7 +271,7 @@ impl Session {
     pub(crate) fn on_http(&mut self, ctx: &mut Ctx, effect: EffectId, answer: Result<HttpAnswer, Error>) {
         match self.take_step(ctx, effect) {
             Some(Step::Login { call }) => self.login_answered(ctx, call, answer),
-            Some(Step::Refresh) => self.refresh_answered(ctx, answer),
+            Some(Step::Refresh { again }) => self.refresh_answered(ctx, again, answer),
             Some(Step::Revoke { call }) => {
                 let revoked = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
                 ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked }) });
@@ -319,7 +325,7 @@ impl Session {
         let late = |kind| Error::new(kind, "no answer within the time limit");
         match step {
             Step::Login { call } => self.login_answered(ctx, call, Err(late(ErrorKind::Unreachable))),
-            Step::Refresh => self.refresh_answered(ctx, Err(late(ErrorKind::Unreachable))),
+            Step::Refresh { again } => self.refresh_answered(ctx, again, Err(late(ErrorKind::Unreachable))),
             Step::Callback { forced } => {
                 let answer = CallbackAnswer::Unreachable(late(ErrorKind::CallbackFailed));
                 self.callback_answered(ctx, forced, answer);
@@ -472,6 +478,7 @@ impl Holding {
             expires_at: None,
             user: stored.user,
             rotation: stored.rotation,
+            first_asked: stored.intent.as_ref().map(|i| ctx.now.mono - ctx.now.unix_ms.saturating_sub(i.at_unix_ms)),
             interrupted: stored.intent.is_some(),
             intent: stored.intent,
         };

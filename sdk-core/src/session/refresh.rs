@@ -3,14 +3,14 @@
 use super::requests::{Granted, Question, Verdict, judge, request};
 use super::{Change, Holding, Session, Step, Trouble};
 use crate::backoff;
-use crate::claims::Life;
+use crate::claims::{Claims, Life};
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{CallbackAnswer, HttpAnswer, Output};
 use crate::secret::{AccessToken, Secret};
 use crate::state::{RefreshReason, SessionEvent, SignOutCause};
 use crate::store::{RefreshIntent, StoreSnapshot, Swapped};
-use crate::time::{Mono, unix_of};
+use crate::time::{Mono, Now, unix_of};
 use crate::timer::Timer;
 
 /// How often a pair is offered to a store that keeps changing under us before it is used without.
@@ -21,6 +21,12 @@ const LEAST_REFRESH_GAP_MS: u64 = 500;
 const LEAST_RETRY_MS: u64 = 50;
 /// How soon a callback that keeps giving the same token is asked again.
 const SAME_TOKEN_PAUSE_MS: u64 = 5_000;
+
+/// How long ago the server issued a token, by its own clock.
+fn age_by_server(claims: Option<&Claims>, server_unix_ms: Option<u64>) -> Option<u64> {
+    let issued_at = claims?.issued_at?;
+    Some((server_unix_ms? as f64 - issued_at * 1000.0).max(0.0) as u64)
+}
 
 impl Session {
     /// Somebody needs a token that is valid for the margin: refresh unless there is one, one is being fetched, or the
@@ -73,6 +79,7 @@ impl Session {
             return;
         }
         self.refreshing = Some(why);
+        self.replaces_refused = self.refused;
         ctx.timers.clear(Timer::RefreshDue);
         ctx.timers.clear(Timer::RefreshRetry);
         ctx.emit(Output::SessionEvent(SessionEvent::RefreshStarted { why }));
@@ -129,16 +136,18 @@ impl Session {
         if let (Some(name), Some(key)) = (&self.options.refresh.idempotency_header, key) {
             request.extra_header = Some((name.clone(), Secret::from(key)));
         }
-        let effect = self.await_answer(ctx, Step::Refresh);
+        let now = ctx.now.mono;
+        let first_asked = self.holding.as_mut().map_or(now, |holding| *holding.first_asked.get_or_insert(now));
+        let effect = self.await_answer(ctx, Step::Refresh { again: first_asked < now });
         ctx.emit(Output::Http { effect, request });
     }
 
-    pub(super) fn refresh_answered(&mut self, ctx: &mut Ctx, answer: Result<HttpAnswer, Error>) {
+    pub(super) fn refresh_answered(&mut self, ctx: &mut Ctx, again: bool, answer: Result<HttpAnswer, Error>) {
         let (Some(endpoint), Some(holding)) = (self.endpoints.refresh.clone(), self.holding.clone()) else { return };
         let question = Question::Refresh(&self.options.refresh.refused_statuses);
         match judge(&question, &self.options, &endpoint, holding.cookies.as_ref(), answer, ctx.now) {
             Verdict::Granted(granted) => {
-                let holding = self.succeeding(ctx, holding, *granted);
+                let holding = self.succeeding(ctx, holding, *granted, again);
                 if self.durable {
                     // Durable first: a new refresh token that only this process knows dies with it (S8).
                     let next = holding.clone();
@@ -156,9 +165,15 @@ impl Session {
     }
 
     /// The pair that follows on `old`.
-    fn succeeding(&self, ctx: &Ctx, old: Holding, granted: Granted) -> Holding {
+    fn succeeding(&self, ctx: &Ctx, old: Holding, granted: Granted, again: bool) -> Holding {
         let claims = Holding::claims_of(&granted.grant.access);
-        let received = self.received(ctx);
+        let mut received = self.received(ctx);
+        if again && self.options.refresh.idempotency_header.is_some() {
+            // A server that honours the key gives the answer again that it gave the first time: the token is as old.
+            let longest = received.mono.since(old.first_asked.unwrap_or(received.mono));
+            let age = age_by_server(claims.as_ref(), granted.server_unix_ms).map_or(longest, |age| age.min(longest));
+            received = Now { mono: received.mono - age, unix_ms: received.unix_ms.saturating_sub(age) };
+        }
         let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, received);
         let mut holding = Holding {
             access: granted.grant.access,
@@ -170,6 +185,7 @@ impl Session {
             user: granted.grant.user.or(old.user),
             rotation: old.rotation.saturating_add(1),
             intent: None,
+            first_asked: None,
             interrupted: false,
         };
         holding.set_expires_at(ctx);
@@ -304,6 +320,7 @@ impl Session {
             user: None,
             rotation: 0,
             intent: None,
+            first_asked: None,
             interrupted: false,
         };
         holding.set_expires_at(ctx);
@@ -322,7 +339,8 @@ impl Session {
         let valid = ctx.now.mono < holding.life.valid_until();
         self.holding = Some(holding);
         self.token_number += 1;
-        if std::mem::take(&mut self.refused) {
+        self.refused = false;
+        if std::mem::take(&mut self.replaces_refused) {
             self.replaced_refused = Some((self.token_number, ctx.now.mono));
         }
         self.attempts_ended += 1;

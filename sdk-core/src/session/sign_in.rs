@@ -112,6 +112,7 @@ impl Session {
             user: grant.user,
             rotation: self.rotation_above(None),
             intent: None,
+            first_asked: None,
             interrupted: false,
         };
         holding.set_expires_at(ctx);
@@ -207,6 +208,8 @@ impl Session {
     fn forget_user(&mut self, ctx: &mut Ctx) {
         self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
         self.refreshing = None;
+        self.refused = false;
+        self.replaces_refused = false;
     }
 
     fn clear_store(&mut self, ctx: &mut Ctx, tries: u32, keep: Option<u64>) {

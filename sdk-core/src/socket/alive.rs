@@ -75,6 +75,7 @@ impl Socket {
         let Some(live) = self.live.as_mut().filter(|live| live.doomed.is_none()) else { return };
         let conn = live.id;
         live.doomed = Some(why);
+        live.aborted = code == 0;
         ctx.emit(Output::Indirect { socket: self.id });
         ctx.emit(match code {
             0 => Output::Abort { conn },
@@ -86,7 +87,7 @@ impl Socket {
     /// Closes a connection that the application no longer uses; `fails` says what becomes of messages it did not send.
     pub(super) fn retire(&mut self, ctx: &mut Ctx, conn: ConnId, code: u16, reason: &str, fails: Option<Error>) {
         self.forget_timers(ctx, conn);
-        self.draining.push(Draining { conn, fails });
+        self.draining.push(Draining { conn, fails, aborted: false });
         ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
         ctx.emit(Output::Close { conn, code, reason: reason.to_owned() });
     }
@@ -111,9 +112,16 @@ impl Socket {
         }
     }
 
-    /// An old connection did not end by itself, nor when it was dropped: it is over for us.
+    /// A connection that was to end did not. First it is dropped, and what it did not send comes back with its end; when
+    /// even that does not come, it is over for us.
     pub(super) fn drain_timed_out(&mut self, ctx: &mut Ctx, session: &mut Session, conn: ConnId) {
-        ctx.emit(Output::Abort { conn });
+        let draining = self.draining.iter_mut().find(|old| old.conn == conn).map(|old| &mut old.aborted);
+        let live = self.live.as_mut().filter(|live| live.id == conn).map(|live| &mut live.aborted);
+        if let Some(aborted) = draining.or(live).filter(|aborted| !**aborted) {
+            *aborted = true;
+            ctx.emit(Output::Abort { conn });
+            return ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
+        }
         let end = ConnEnd::Lost { detail: "it did not end in time".into(), refused: false };
         self.conn_ended(ctx, session, conn, end, Vec::new());
     }

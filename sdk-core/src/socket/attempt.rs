@@ -123,7 +123,7 @@ impl Socket {
             },
         );
         ctx.timers.set(Timer::Attempt(conn), ctx.now.mono + self.options.connect_timeout_ms);
-        self.candidate = Some(Conn { id: conn, token, opened: None, pinged_at: None, doomed: None });
+        self.candidate = Some(Conn { id: conn, token, opened: None, pinged_at: None, doomed: None, aborted: false });
         self.unless_live(Phase::Connecting);
         ctx.emit(Output::Connect { conn, socket: self.id, request });
     }

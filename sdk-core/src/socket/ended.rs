@@ -25,9 +25,9 @@ impl Socket {
         conn: ConnId,
         failure: ConnectFailure,
     ) {
+        let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else { return };
         ctx.conns.remove(&conn);
         self.forget_timers(ctx, conn);
-        let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else { return };
         let handover = self.live.is_some();
         match failure {
             // Real servers refuse an expired token with either (W7).
@@ -64,6 +64,7 @@ impl Socket {
                 }
                 None => {
                     self.outbox.put_back(unsent, ctx.now.mono);
+                    self.watch_age(ctx);
                     self.flush_queue(ctx);
                 }
             }
@@ -173,7 +174,7 @@ impl Socket {
     fn remember_refusal(&mut self, session: &Session, token: u64) {
         let mark = match self.refusal {
             Some(refusal) if session.is_current(token) => refusal.mark,
-            _ => session.token_number(),
+            _ => session.newest_token_asked_for(),
         };
         self.refusal = Some(Refusal { token, mark });
     }

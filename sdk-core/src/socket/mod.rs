@@ -8,6 +8,8 @@ mod attempt;
 mod ended;
 pub(crate) mod placement;
 
+use std::sync::Arc;
+
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{ConnId, EffectId, Output, SendId, SocketId};
@@ -26,7 +28,7 @@ const DRAIN_MS: u64 = 6_000;
 #[derive(Debug)]
 pub(crate) struct Socket {
     id: SocketId,
-    options: SocketOptions,
+    options: Arc<SocketOptions>,
     /// The application wants it connected.
     wanted: bool,
     /// The application has let go of it.
@@ -71,7 +73,7 @@ enum Phase {
 struct Refusal {
     /// The newest token that was refused: no attempt carries it again.
     token: u64,
-    /// The token in use at the first refusal: one that is newer was issued after it.
+    /// The newest token that was asked for before the first refusal: one that is newer was issued after it.
     mark: u64,
 }
 
@@ -84,6 +86,8 @@ struct Conn {
     pinged_at: Option<Mono>,
     /// We are ending it, for this reason, whatever its end looks like.
     doomed: Option<Ended>,
+    /// It was dropped without a closing handshake.
+    aborted: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +101,8 @@ struct Draining {
     conn: ConnId,
     /// What happens to messages that it did not send: they fail with this, or move to the connection that follows.
     fails: Option<Error>,
+    /// It was dropped, because it did not end by itself.
+    aborted: bool,
 }
 
 #[derive(Debug)]
@@ -107,7 +113,7 @@ struct Ticket {
 }
 
 impl Socket {
-    pub(crate) fn new(id: SocketId, options: SocketOptions, online: bool) -> Self {
+    pub(crate) fn new(id: SocketId, options: Arc<SocketOptions>, online: bool) -> Self {
         Self {
             id,
             options,

@@ -92,7 +92,7 @@ impl World {
                 let subprotocols = request.subprotocols.iter().map(freshsocket::Secret::expose);
                 for text in subprotocols.chain([request.url.expose()]) {
                     let expires = self.server.issued.get(text).map_or(u64::MAX, |issued| issued.expires);
-                    assert!(self.now < expires.saturating_add(GRACE_MS), "W3: a connect with an expired token");
+                    assert!(self.now < expires.saturating_add(GRACE_MS), "W3: a connect with an expired token, {} ms after its end", self.now - expires);
                 }
             }
             Output::SessionEvent(SessionEvent::StoreFailed { .. }) => self.checks.store_failed = true,

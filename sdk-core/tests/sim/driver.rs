@@ -402,6 +402,11 @@ impl World {
         self.each_open(OnOpen::Cut);
     }
 
+    pub(crate) fn cut_newest(&mut self) {
+        let newest = self.conns.iter().rev().find(|(_, conn)| conn.open).map(|(id, _)| *id);
+        newest.into_iter().for_each(|conn| self.act(ConnId(conn), OnOpen::Cut));
+    }
+
     pub(crate) fn close_all(&mut self, code: u16) {
         self.each_open(OnOpen::Close(code, ""));
     }

@@ -381,7 +381,7 @@ impl World {
         self.next_socket += 1;
         let socket = SocketId(self.next_socket);
         self.options.insert(socket, options.clone());
-        self.input(Input::OpenSocket { socket, options: Box::new(options) });
+        self.input(Input::OpenSocket { socket, options: options.into() });
         socket
     }
 

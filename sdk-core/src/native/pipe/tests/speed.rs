@@ -72,6 +72,50 @@ fn speed() {
     }
 }
 
+/// Memory of connections that have received one message each and are idle since. Run each in a process of its own:
+/// `OURS=1 cargo test … idle_memory -- --ignored --nocapture`, and without.
+#[test]
+#[ignore = "a measurement"]
+fn idle_memory() {
+    const COUNT: usize = 2_000;
+    let ours = std::env::var("OURS").is_ok();
+    let resident = || -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut rigs, mut sockets) = (Vec::new(), Vec::new());
+        let mut before = 0;
+        for number in 0..=COUNT {
+            if number == 1 {
+                before = resident();
+            }
+            let address = server(Some((1, 64)));
+            if ours {
+                let mut rig = Rig::start(request(format!("ws://{address}/")), &SocketOptions::default(), tls());
+                rig.opened().await;
+                assert_eq!(rig.receive(1).await.len(), 1);
+                rigs.push(rig);
+            } else {
+                let stream = TcpStream::connect(address).await.unwrap();
+                let url = format!("ws://{address}/");
+                let buffer = std::env::var("BUFFER").map_or(65_536, |text| text.parse().unwrap());
+                let config = WebSocketConfig::default().read_buffer_size(buffer);
+                let (mut socket, _) =
+                    tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await.unwrap();
+                assert_eq!(socket.next().await.unwrap().unwrap().len(), 64);
+                sockets.push(socket);
+            }
+        }
+        for rig in &rigs {
+            rig.until("rest", |state| matches!(&state.phase, state::Phase::Open(wire) if wire.is_resting())).await;
+        }
+        eprintln!("ours={ours}: {} bytes each", (resident() - before) * 1024 / COUNT);
+    });
+}
+
 async fn bare(address: SocketAddr, load: Load, count: usize, size: usize, buffer: usize) -> Duration {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -167,7 +211,8 @@ fn server(flood: Option<(usize, usize)>) -> SocketAddr {
             Some((count, size)) => pour(&mut stream, count, size),
             None => reflect(&mut stream, &mut chunk),
         }
-        let _ = stream.read(&mut chunk);
+        drop(chunk);
+        let _ = stream.read(&mut [0; 16]);
     });
     address
 }

@@ -1,0 +1,103 @@
+//! W10: order is kept across reconnects and handovers, and nothing is sent twice.
+
+use freshsocket::{Session, SocketHandle};
+use freshsocket_mock_server::{Kind, MockServer};
+use freshsocket_native_tests::{cut, force_refresh, open_socket, records, seen, server, signed_in, within};
+
+const COUNT: u64 = 2_000;
+
+/// Sends 1 to `COUNT` while `disturb` is called now and then; gives what the server got and what came back.
+async fn numbered(server: &MockServer, session: &Session, disturb: impl AsyncFn(&SocketHandle, u64)) -> (Vec<u64>, Vec<u64>) {
+    let mut socket = open_socket(server, session).await;
+    let sender = socket.handle();
+    let reading = tokio::spawn(async move {
+        let mut echoes = Vec::new();
+        loop {
+            let message = socket.next().await.unwrap().unwrap();
+            match message.as_text().unwrap() {
+                "end" => return (echoes, socket),
+                number => echoes.push(number.parse().unwrap()),
+            }
+        }
+    });
+    let mut sendings = Vec::new();
+    for n in 1..=COUNT {
+        if n % 150 == 0 {
+            disturb(&sender, n).await;
+        }
+        sendings.push(within("taken", sender.send(n.to_string())).await.unwrap());
+    }
+    for sending in sendings {
+        within("sent", sending.sent()).await.unwrap();
+    }
+    let end = within("taken", sender.send("end")).await.unwrap();
+    within("sent", end.sent()).await.unwrap();
+    let (echoes, _socket) = within("the end", reading).await.unwrap();
+    let got = records(server, Kind::WsMessage).into_iter().filter_map(|r| r.message?.parse().ok()).collect();
+    (got, echoes)
+}
+
+fn assert_ascending(numbers: &[u64]) {
+    let wrong = numbers.windows(2).find(|two| two[0] >= two[1]);
+    assert!(wrong.is_none(), "out of order, or twice: {wrong:?}");
+}
+
+#[tokio::test]
+async fn w10_what_waits_while_there_is_no_connection_is_neither_lost_nor_doubled() {
+    let server = server(|s| s.record_messages = true).await;
+    let session = signed_in(&server).await;
+    let (got, echoes) = numbered(&server, &session, async |socket, n| {
+        // Nothing is on its way when the connection is cut, and the sender goes on at once.
+        seen("all before", &server, |s| s.counters.messages_in == n - 1).await;
+        cut(&server, socket).await;
+    })
+    .await;
+    let all: Vec<u64> = (1..=COUNT).collect();
+    assert!(got == all, "{} of {COUNT} reached the server", got.len());
+    // Echoes that were on their way at a cut are lost with it.
+    assert_ascending(&echoes);
+    assert_eq!(server.counters().ws_closed, COUNT / 150);
+}
+
+#[tokio::test]
+async fn w10_order_survives_cuts_at_any_moment_and_nothing_comes_twice() {
+    let server = server(|s| s.record_messages = true).await;
+    let session = signed_in(&server).await;
+    let (got, echoes) = numbered(&server, &session, async |_, _| {
+        server.cut_all();
+        tokio::task::yield_now().await;
+    })
+    .await;
+    assert_ascending(&got);
+    assert_ascending(&echoes);
+    assert!(server.counters().ws_opened > 2);
+    // What the operating system had taken at a cut is lost; what it had not is not.
+    println!("{} of {COUNT} were on their way at {} cuts", COUNT - got.len() as u64, server.counters().ws_closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w10_order_survives_cuts_on_several_threads() {
+    let server = server(|s| s.record_messages = true).await;
+    let session = signed_in(&server).await;
+    let (got, echoes) = numbered(&server, &session, async |_, n| {
+        if n % 300 == 0 {
+            server.cut_all();
+        } else {
+            server.close_all(Some(1012), "");
+        }
+    })
+    .await;
+    assert_ascending(&got);
+    assert_ascending(&echoes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w5_handovers_lose_nothing_and_keep_the_order() {
+    let server = server(|s| s.record_messages = true).await;
+    let session = signed_in(&server).await;
+    let (got, echoes) = numbered(&server, &session, async |_, _| force_refresh(&server, &session).await).await;
+    let all: Vec<u64> = (1..=COUNT).collect();
+    assert!(got == all, "{} of {COUNT} reached the server", got.len());
+    assert!(echoes == all, "{} of {COUNT} came back", echoes.len());
+    assert!(server.counters().ws_opened > 5);
+}

@@ -1,0 +1,2 @@
+//! The README's Rust code, compiled as doc tests.
+#![doc = include_str!("../../README.md")]
