@@ -26,9 +26,10 @@ pub(crate) struct Ctx {
 
 impl Ctx {
     pub(crate) fn new(now: Now, seed: u64) -> Self {
+        let mut timeline = Timeline::starting(now);
         Self {
-            now,
-            timeline: Timeline::starting(now),
+            now: timeline.observe(now).0,
+            timeline,
             timers: TimerTable::default(),
             rng: Rng::new(seed),
             conns: BTreeMap::new(),

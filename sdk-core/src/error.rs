@@ -62,7 +62,7 @@ impl ErrorKind {
             Self::InvalidOptions => "Correct the named option.",
             Self::InsecureUrl => "Use https:// and wss://, or allow clear text explicitly.",
             Self::SignedOut => "Sign in.",
-            Self::Unreachable => "Nothing: the session is kept, and the next attempt is scheduled.",
+            Self::Unreachable => "Try again later; a session that is signed in is kept, and does so by itself.",
             Self::LoginRefused => "Check user name and password.",
             Self::Unsupported => "Configure the endpoint, or do it in the application.",
             Self::MalformedAnswer => "Compare the endpoint's options with what the server sends.",

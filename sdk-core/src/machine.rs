@@ -135,7 +135,7 @@ impl Machine {
                 self.sockets.insert(socket, opened);
                 self.touched.insert(socket);
             }
-            Input::Connect { socket } => self.with_socket(socket, |s, ctx, session| s.connect(ctx, session)),
+            Input::Connect { socket } => self.with_socket(socket, Socket::connect),
             Input::Disconnect { socket, code, reason } => {
                 self.with_socket(socket, |s, ctx, _| s.disconnect(ctx, code, reason));
             }
@@ -207,7 +207,7 @@ impl Machine {
 
     /// Publishes what is different and forgets what is over.
     fn settle(&mut self) {
-        self.session.publish(&mut self.ctx);
+        self.session.settle(&mut self.ctx);
         for id in std::mem::take(&mut self.touched) {
             let Some(socket) = self.sockets.get_mut(&id) else { continue };
             socket.publish(&mut self.ctx);

@@ -47,6 +47,10 @@ pub struct Now {
 /// of a mistake is one early refresh).
 pub const SLEEP_THRESHOLD_MS: u64 = 2_000;
 
+/// The machine's time when the driver's clock shows zero (a hundred years), so that it can tell times before its process
+/// began: when a token was received, when an exchange was started.
+const ORIGIN_MS: u64 = 100 * 365 * 86_400_000;
+
 /// All sleep together counts for no more than this (a thousand years): far from the end of the numbers, whatever a
 /// broken clock says.
 const LONGEST_SLEEP_MS: u64 = 1_000 * 365 * 86_400_000;
@@ -57,7 +61,7 @@ pub(crate) struct Timeline {
     last: Now,
     /// What the wall clock shows more than the machine's time, as far as that is known to be no sleep.
     ahead_ms: i128,
-    /// Time slept, as far as it was noticed: machine time = driver's monotonic time + slept.
+    /// Time slept, as far as it was noticed, and the origin: machine time = driver's monotonic time + slept.
     slept_ms: u64,
     /// When the last sleep was noticed, on the driver's clock, and the time slept before it.
     woke: (Mono, u64),
@@ -65,7 +69,7 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     pub(crate) fn starting(now: Now) -> Self {
-        Self { last: now, ahead_ms: ahead(now, 0), slept_ms: 0, woke: (Mono(0), 0) }
+        Self { last: now, ahead_ms: ahead(now, ORIGIN_MS), slept_ms: ORIGIN_MS, woke: (Mono(0), ORIGIN_MS) }
     }
 
     /// The machine's time for what the driver's clocks say; second, how long the device slept since the last call.
@@ -124,12 +128,12 @@ mod tests {
     #[test]
     fn s6_suspend_counts_as_time() {
         let mut line = Timeline::starting(at(0, 1_000_000));
-        assert_eq!(line.observe(at(100, 1_000_100)).0.mono, Mono(100));
+        assert_eq!(line.observe(at(100, 1_000_100)).0.mono, Mono(ORIGIN_MS + 100));
         let (now, slept) = line.observe(at(200, 1_000_200 + 86_400_000));
         assert_eq!(slept, 86_400_000);
-        assert_eq!(now.mono, Mono(200 + 86_400_000));
+        assert_eq!(now.mono, Mono(ORIGIN_MS + 200 + 86_400_000));
         assert_eq!(line.to_driver(now.mono + 5), Mono(205));
-        assert_eq!(line.to_machine(Mono(100)), Mono(100), "what was before the sleep stays before it");
+        assert_eq!(line.to_machine(Mono(100)), Mono(ORIGIN_MS + 100), "what was before the sleep stays before it");
     }
 
     #[test]
@@ -137,10 +141,10 @@ mod tests {
         let mut line = Timeline::starting(at(0, 1_000_000));
         let (now, slept) = line.observe(at(50, 10));
         assert_eq!(slept, 0);
-        assert_eq!(now.mono, Mono(50));
+        assert_eq!(now.mono, Mono(ORIGIN_MS + 50));
         // Nor does setting it right again within the same amount of running time look like more than one sleep.
         let (now, slept) = line.observe(at(60, 20));
         assert_eq!(slept, 0);
-        assert_eq!(now.mono, Mono(60));
+        assert_eq!(now.mono, Mono(ORIGIN_MS + 60));
     }
 }

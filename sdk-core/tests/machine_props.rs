@@ -4,8 +4,8 @@
 mod sim;
 
 use freshsocket::io::{
-    CallId, CallbackAnswer, ConnEnd, ConnId, ConnectFailure, EffectId, HttpAnswer, Input, Notice, Output, SendId,
-    SocketId, TokenGrant,
+    CallId, CallbackAnswer, ConnEnd, ConnId, ConnectFailure, EffectId, HttpAnswer, Input, Notice, Output,
+    SendId, SocketId, TokenGrant,
 };
 use freshsocket::machine::Machine;
 use freshsocket::options::{Credential, Options, Preset, Renewal, SessionOptions, TicketOptions};
@@ -70,8 +70,10 @@ fn snapshot() -> impl Strategy<Value = StoreSnapshot> {
             })
         },
     );
-    (number(), prop::option::of(session))
-        .prop_map(|(version, session)| StoreSnapshot { version: StoreVersion(version), session })
+    (number(), prop::option::of(session)).prop_map(|(version, session)| StoreSnapshot {
+        version: StoreVersion(version),
+        session,
+    })
 }
 
 fn session_input() -> impl Strategy<Value = Input> {
@@ -113,7 +115,16 @@ fn socket_input() -> impl Strategy<Value = Input> {
     let socket = || (0..5u64).prop_map(SocketId);
     let conn = || number().prop_map(ConnId);
     let unsent = || prop::collection::vec(number().prop_map(|n| (SendId(n), Message::text("x"))), 0..4);
-    let code = || prop_oneof![Just(1000u16), Just(4401), Just(4403), Just(1009), Just(1013), any::<u16>()];
+    let code = || {
+        prop_oneof![
+            Just(1000u16),
+            Just(4401),
+            Just(4403),
+            Just(1009),
+            Just(1013),
+            any::<u16>()
+        ]
+    };
     prop_oneof![
         2 => (socket(), 0..6u8).prop_map(|(socket, kind)| Input::OpenSocket { socket, options: options(kind).into() }),
         1 => socket().prop_map(|socket| Input::Connect { socket }),
@@ -152,7 +163,12 @@ fn options(kind: u8) -> freshsocket::options::SocketOptions {
     options.outbox.max_messages = 10;
     match kind {
         0 => options.renewal = Renewal::Reconnect,
-        1 => options.credential = Credential::Ticket(TicketOptions { url: "/t".into(), ..TicketOptions::default() }),
+        1 => {
+            options.credential = Credential::Ticket(TicketOptions {
+                url: "/t".into(),
+                ..TicketOptions::default()
+            })
+        }
         2 => options.credential = Credential::None,
         3 => options.reconnect.max_attempts = Some(3),
         4 => options.ready = Some(freshsocket::options::Matcher::new([("/type", "hi".into())])),
@@ -171,19 +187,35 @@ fn moves() -> impl Strategy<Value = (u64, u64)> {
 }
 
 fn drain(machine: &mut Machine) -> Vec<Output> {
-    let outputs: Vec<Output> = std::iter::from_fn(|| machine.poll()).take(MOST_OUTPUTS + 1).collect();
-    assert!(outputs.len() <= MOST_OUTPUTS, "too many outputs for one input: {:?}", &outputs[..20]);
+    let outputs: Vec<Output> = std::iter::from_fn(|| machine.poll())
+        .take(MOST_OUTPUTS + 1)
+        .collect();
+    assert!(
+        outputs.len() <= MOST_OUTPUTS,
+        "too many outputs for one input: {:?}",
+        &outputs[..20]
+    );
     outputs
 }
 
 fn run(preset: Preset, durable: bool, inputs: Vec<((u64, u64), Input)>) {
     let base_url = "https://auth.test".into();
-    let session = SessionOptions { base_url, preset, ..SessionOptions::default() };
-    let mut now = Now { mono: Mono(0), unix_ms: sim::EPOCH };
+    let session = SessionOptions {
+        base_url,
+        preset,
+        ..SessionOptions::default()
+    };
+    let mut now = Now {
+        mono: Mono(0),
+        unix_ms: sim::EPOCH,
+    };
     let mut machine = Machine::new(session, durable, 7, now).unwrap();
     drain(&mut machine);
     for ((mono, wall), input) in inputs {
-        now = Now { mono: now.mono + mono, unix_ms: now.unix_ms.wrapping_add(wall) };
+        now = Now {
+            mono: now.mono + mono,
+            unix_ms: now.unix_ms.wrapping_add(wall),
+        };
         machine.handle(now, input);
         drain(&mut machine);
     }
@@ -191,7 +223,10 @@ fn run(preset: Preset, durable: bool, inputs: Vec<((u64, u64), Input)>) {
     let mut ticks = 0;
     while let Some(at) = machine.next_deadline().filter(|_| ticks < 200) {
         let before = now;
-        now = Now { mono: now.mono.max(at), unix_ms: now.unix_ms.saturating_add(now.mono.max(at).since(now.mono)) };
+        now = Now {
+            mono: now.mono.max(at),
+            unix_ms: now.unix_ms.saturating_add(now.mono.max(at).since(now.mono)),
+        };
         machine.handle(now, Input::Tick);
         drain(&mut machine);
         let again = machine.next_deadline();
@@ -202,7 +237,10 @@ fn run(preset: Preset, durable: bool, inputs: Vec<((u64, u64), Input)>) {
 
 fn prop_assert_progress(before: Now, now: Now, at: Mono, again: Option<Mono>) {
     let moved = again != Some(at) || now.mono > before.mono;
-    assert!(moved && again.is_none_or(|again| again > now.mono), "a deadline at {at:?} came again as {again:?}");
+    assert!(
+        moved && again.is_none_or(|again| again > now.mono),
+        "a deadline at {at:?} came again as {again:?}"
+    );
 }
 
 proptest! {

@@ -11,7 +11,9 @@ use sim::{Callback, ConnectFault, FIRST, Fault, Setup, StoreFault, World, hours,
 
 fn rotated_by_another_holder(world: &mut World) -> String {
     let mut stored = world.store.session().unwrap().clone();
-    let (access, refresh) = world.server.spend(world.now, stored.refresh.as_ref().unwrap().expose());
+    let (access, refresh) = world
+        .server
+        .spend(world.now, stored.refresh.as_ref().unwrap().expose());
     (stored.access, stored.refresh) = (access.as_str().into(), Some(refresh.as_str().into()));
     (stored.rotation, stored.intent) = (stored.rotation + 1, None);
     stored.received_unix_ms = world.clock().unix_ms;
@@ -37,7 +39,10 @@ fn row_2_waking_before_the_network_is_there_is_a_state_of_its_own() {
     world.suspend(hours(9));
     world.cut_all();
     world.run_for(secs(30));
-    assert!(matches!(world.session(), SessionState::Unreachable { .. } | SessionState::Refreshing { .. }));
+    assert!(matches!(
+        world.session(),
+        SessionState::Unreachable { .. } | SessionState::Refreshing { .. }
+    ));
     (world.server.offline, world.ws.offline) = (false, false);
     assert!(world.run_until(secs(31), World::is_open));
     assert_eq!(world.ws.handshakes.last().unwrap().token, 2);
@@ -48,7 +53,9 @@ fn row_3_and_10_the_loser_of_a_rotation_adopts_the_winners_pair() {
     for delay in [0, 1, 5, 19, 20, 21, 39, 40, 41] {
         let mut world = World::open(Setup::durable());
         world.run_for(mins(50));
-        world.run_until(mins(10), |world| matches!(world.session(), SessionState::Refreshing { .. }));
+        world.run_until(mins(10), |world| {
+            matches!(world.session(), SessionState::Refreshing { .. })
+        });
         world.run_for(delay);
         // Whatever it is that the other holder was quicker than.
         if world.server.refreshes() == 0 {
@@ -67,7 +74,10 @@ fn row_4_a_store_that_hangs_freezes_nothing_for_ever() {
     world.store.read_fault = Some((StoreFault::Hangs, u32::MAX));
     world.run_for(hours(3));
     assert!(world.is_signed_in() && world.is_open());
-    assert!(matches!(world.session(), SessionState::Active { .. } | SessionState::Refreshing { .. }));
+    assert!(matches!(
+        world.session(),
+        SessionState::Active { .. } | SessionState::Refreshing { .. }
+    ));
 }
 
 #[test]
@@ -92,7 +102,10 @@ fn row_7_after_a_wake_the_socket_carries_the_new_token_never_the_stored_old_one(
         world.run_for(mins(1));
         let last = world.ws.handshakes.last().unwrap();
         assert!(world.is_open() && last.accepted, "{last:?}");
-        assert!(world.ws.handshakes.iter().all(|handshake| handshake.accepted), "no attempt was ever refused");
+        assert!(
+            world.ws.handshakes.iter().all(|handshake| handshake.accepted),
+            "no attempt was ever refused"
+        );
     }
 }
 
@@ -114,7 +127,9 @@ fn row_9_a_process_frozen_in_the_middle_of_a_refresh_adopts_what_was_rotated_mea
         let mut world = World::open(Setup::durable());
         world.store.delay = 3;
         world.run_for(mins(50));
-        world.run_until(mins(10), |world| matches!(world.session(), SessionState::Refreshing { .. }));
+        world.run_until(mins(10), |world| {
+            matches!(world.session(), SessionState::Refreshing { .. })
+        });
         for _ in 0..frozen_after {
             world.step_before(u64::MAX);
         }
@@ -136,7 +151,11 @@ fn row_11_a_clock_an_hour_fast_makes_no_storm_and_429_signs_nobody_out() {
     let mut world = World::prepared(Setup::default(), |world| world.clock_error = 3_600_000);
     world.login("ada");
     world.connect();
-    let busy = Fault::Answers { status: 429, body: r#"{"detail":"throttled"}"#, retry_after: None };
+    let busy = Fault::Answers {
+        status: 429,
+        body: r#"{"detail":"throttled"}"#,
+        retry_after: None,
+    };
     world.server.fails_to_refresh(busy, 5);
     world.run_for(hours(3));
     assert!(world.server.refreshes() <= 8, "{}", world.server.refreshes());
@@ -174,12 +193,19 @@ fn row_16_a_scheduled_refresh_and_a_refusal_by_the_server_do_not_cancel_each_oth
     for lead in 0..60 {
         let mut world = World::open(Setup::default());
         let mut probe = World::open(Setup::default());
-        probe.run_until(hours(1), |world| matches!(world.session(), SessionState::Refreshing { .. }));
+        probe.run_until(hours(1), |world| {
+            matches!(world.session(), SessionState::Refreshing { .. })
+        });
         world.run_for(probe.now - world.now - 30 + lead);
         world.server.revoke_access();
         world.close_all(4401);
         world.run_for(secs(10));
-        assert!(world.is_open(), "{lead}: {:?} {:?}", world.session(), world.socket_state());
+        assert!(
+            world.is_open(),
+            "{lead}: {:?} {:?}",
+            world.session(),
+            world.socket_state()
+        );
         assert!(world.server.refreshes() <= 2, "{lead}");
     }
 }
@@ -192,8 +218,13 @@ fn row_18_after_a_refusal_the_next_attempt_carries_another_token_or_does_not_hap
         world.server.revoke_access();
         world.cut_all();
         world.run_for(mins(10));
-        let refused: Vec<u64> =
-            world.ws.handshakes.iter().filter(|handshake| !handshake.accepted).map(|handshake| handshake.token).collect();
+        let refused: Vec<u64> = world
+            .ws
+            .handshakes
+            .iter()
+            .filter(|handshake| !handshake.accepted)
+            .map(|handshake| handshake.token)
+            .collect();
         assert_eq!(refused, [1], "once, and never again");
         assert!(world.is_open());
     }
@@ -201,8 +232,13 @@ fn row_18_after_a_refusal_the_next_attempt_carries_another_token_or_does_not_hap
 
 #[test]
 fn row_19_a_ticket_provider_that_fails_once_does_not_end_reconnecting() {
-    let options = TicketOptions { url: "/ticket".into(), ..TicketOptions::default() };
-    let mut world = World::open(Setup::socket(|socket| socket.credential = Credential::Ticket(options)));
+    let options = TicketOptions {
+        url: "/ticket".into(),
+        ..TicketOptions::default()
+    };
+    let mut world = World::open(Setup::socket(|socket| {
+        socket.credential = Credential::Ticket(options)
+    }));
     for fault in [Fault::Unreachable, Fault::Hangs] {
         world.server.fault = Some((fault, 1));
         world.cut_all();
@@ -218,9 +254,18 @@ fn row_20_a_user_who_was_thrown_out_does_not_come_back_by_reconnecting() {
     world.server.refuses_to_refresh();
     world.cut_all();
     world.run_for(hours(1));
-    assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::RefreshRefused });
+    assert_eq!(
+        world.session(),
+        &SessionState::SignedOut {
+            cause: SignOutCause::RefreshRefused
+        }
+    );
     assert!(world.ws.open.is_empty());
-    assert!(world.ws.handshakes[1..].iter().all(|handshake| !handshake.accepted));
+    assert!(
+        world.ws.handshakes[1..]
+            .iter()
+            .all(|handshake| !handshake.accepted)
+    );
 }
 
 #[test]
@@ -278,7 +323,11 @@ fn row_24_no_retries_are_burnt_while_suspended_and_no_zombie_stays() {
         world.ws.open.clear();
         let attempts = world.ws.attempts();
         world.cut_all();
-        assert!(world.run_until(secs(20), World::is_open), "{:?}", world.socket_state());
+        assert!(
+            world.run_until(secs(20), World::is_open),
+            "{:?}",
+            world.socket_state()
+        );
         assert_eq!(world.ws.attempts(), attempts + 1);
         world.run_for(mins(2));
     }
@@ -296,5 +345,9 @@ fn row_24_a_callback_that_fails_on_waking_is_asked_again() {
     assert!(!world.is_open());
     world.callback = Callback::Fresh;
     assert!(world.run_until(secs(31), World::is_open));
-    assert!(world.socket_states[&FIRST].iter().all(|(_, state)| state.name() != "refused"));
+    assert!(
+        world.socket_states[&FIRST]
+            .iter()
+            .all(|(_, state)| state.name() != "refused")
+    );
 }

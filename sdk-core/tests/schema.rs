@@ -3,6 +3,12 @@
 //!
 //! `cargo xtask schema` writes them; run without it, this test says which one is out of date.
 #![cfg(feature = "schema")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -383,15 +389,12 @@ fn cell(text: &str) -> String {
         let inside = &rest[open + 2..];
         let is_clause =
             inside.starts_with(['S', 'W', 'P']) && inside[1..].starts_with(|c: char| c.is_ascii_digit());
-        match inside.find(')').filter(|_| is_clause) {
-            Some(close) => {
-                out.push_str(&rest[..open]);
-                rest = &inside[close + 1..];
-            }
-            None => {
-                out.push_str(&rest[..open + 2]);
-                rest = inside;
-            }
+        if let Some(close) = inside.find(')').filter(|_| is_clause) {
+            out.push_str(&rest[..open]);
+            rest = &inside[close + 1..];
+        } else {
+            out.push_str(&rest[..open + 2]);
+            rest = inside;
         }
     }
     out.push_str(rest);

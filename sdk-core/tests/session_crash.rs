@@ -32,7 +32,6 @@ fn killed_after(steps: u32, world: &mut World) -> usize {
 
 /// What the next process finds.
 fn restarted(world: &mut World) -> SessionState {
-    world.reseed(99);
     world.start();
     world.connect();
     world.run_for(secs(30));
@@ -56,12 +55,17 @@ fn s8_killed_at_every_step_the_next_start_is_signed_in_or_says_refresh_interrupt
                     world.run_for(hours(3));
                     assert!(world.is_signed_in() && world.is_open(), "and stays so");
                 }
-                SessionState::SignedOut { cause: SignOutCause::RefreshInterrupted } => seen[1] += 1,
+                SessionState::SignedOut {
+                    cause: SignOutCause::RefreshInterrupted,
+                } => seen[1] += 1,
                 other => panic!("killed after {steps} steps: {other:?}"),
             }
         }
     }
-    assert!(seen[0] > 0 && seen[1] > 0, "the scene: both ends were reached: {seen:?}");
+    assert!(
+        seen[0] > 0 && seen[1] > 0,
+        "the scene: both ends were reached: {seen:?}"
+    );
 }
 
 #[test]
@@ -72,11 +76,22 @@ fn s8_killed_at_every_step_and_with_an_idempotency_key_the_next_start_is_signed_
             world.store.loses_writes_on_kill = loses_writes;
             let asked = killed_after(steps, &mut world);
             let state = restarted(&mut world);
-            assert!(matches!(state, SessionState::Active { .. }), "after {steps} steps: {state:?}");
+            assert!(
+                matches!(state, SessionState::Active { .. }),
+                "after {steps} steps: {state:?}"
+            );
             assert!(world.is_open());
-            let keys: Vec<_> = world.server.to("refresh").iter().map(|request| request.key.clone()).collect();
+            let keys: Vec<_> = world
+                .server
+                .to("refresh")
+                .iter()
+                .map(|request| request.key.clone())
+                .collect();
             if asked == 1 && keys.len() > 1 {
-                assert_eq!(keys[0], keys[1], "the dead process's exchange is finished with its key");
+                assert_eq!(
+                    keys[0], keys[1],
+                    "the dead process's exchange is finished with its key"
+                );
             }
         }
     }
@@ -93,7 +108,10 @@ fn s8_killed_twice_in_the_same_exchange() {
         }
         world.kill();
         let state = restarted(&mut world);
-        assert!(matches!(state, SessionState::Active { .. }), "after {second} steps: {state:?}");
+        assert!(
+            matches!(state, SessionState::Active { .. }),
+            "after {second} steps: {state:?}"
+        );
     }
 }
 
@@ -106,7 +124,11 @@ fn s8_killed_in_the_exchange_and_unreachable_at_the_next_start_is_still_signed_i
     world.connect();
     world.run_for(mins(2));
     assert!(world.is_signed_in());
-    assert!(world.is_open(), "the old token is valid yet: {:?}", world.socket_state());
+    assert!(
+        world.is_open(),
+        "the old token is valid yet: {:?}",
+        world.socket_state()
+    );
     world.server.refresh_fault = None;
     world.run_for(mins(1));
     assert!(matches!(world.session(), SessionState::Active { .. }));
@@ -134,7 +156,10 @@ fn s8_a_start_offline_is_signed_in_and_deletes_nothing() {
     world.start();
     world.connect();
     world.run_for(hours(1));
-    assert!(matches!(world.session(), SessionState::Unreachable { .. } | SessionState::Refreshing { .. }));
+    assert!(matches!(
+        world.session(),
+        SessionState::Unreachable { .. } | SessionState::Refreshing { .. }
+    ));
     assert!(world.store.session().is_some());
     (world.server.offline, world.ws.offline) = (false, false);
     assert!(world.run_until(secs(31), World::is_open));
@@ -156,16 +181,23 @@ fn s8_a_store_that_cannot_be_read_at_the_start_says_so_and_is_not_overwritten() 
 #[test]
 fn s8_a_refusal_with_a_store_that_cannot_be_reread_does_not_wipe_what_another_holder_stored() {
     let mut world = before_the_refresh(false);
-    world.run_until(mins(10), |world| world.effects_out() > 0 && world.store.session().unwrap().intent.is_some());
+    world.run_until(mins(10), |world| {
+        world.effects_out() > 0 && world.store.session().unwrap().intent.is_some()
+    });
     // Another process was quicker: it exchanged the token and stored the new pair; then the disk hiccups.
     let mut stored = world.store.session().unwrap().clone();
-    let (access, refresh) = world.server.spend(world.now, stored.refresh.as_ref().unwrap().expose());
+    let (access, refresh) = world
+        .server
+        .spend(world.now, stored.refresh.as_ref().unwrap().expose());
     (stored.access, stored.refresh) = (access.as_str().into(), Some(refresh.as_str().into()));
     (stored.rotation, stored.intent) = (stored.rotation + 1, None);
     world.store.write(Some(Box::new(stored)));
     world.store.read_fault = Some((StoreFault::Fails, 1));
     world.run_for(secs(30));
-    let kept = world.store.session().map(|stored| stored.access.expose().to_owned());
+    let kept = world
+        .store
+        .session()
+        .map(|stored| stored.access.expose().to_owned());
     assert_eq!(kept, Some(access), "it is the other holder's session");
     assert!(world.is_signed_in(), "{:?}", world.session());
 }

@@ -8,11 +8,17 @@ use freshsocket::{ErrorKind, SessionState, SignOutCause, SocketEvent, SocketStat
 use sim::{Fault, Sent, Setup, StoreFault, World, hours, mins, secs};
 
 fn refreshing(durable: bool) -> World {
-    let mut world = World::open(Setup { durable, ..Setup::default() });
+    let mut world = World::open(Setup {
+        durable,
+        ..Setup::default()
+    });
     world.store.delay = 15;
     world.server.latency = 100;
     world.run_for(mins(50));
-    assert!(world.run_until(mins(10), |world| matches!(world.session(), SessionState::Refreshing { .. })));
+    assert!(world.run_until(mins(10), |world| matches!(
+        world.session(),
+        SessionState::Refreshing { .. }
+    )));
     world
 }
 
@@ -23,7 +29,11 @@ fn user(world: &World) -> Option<String> {
 
 /// Whose tokens the store holds.
 fn stored_user(world: &World) -> Option<String> {
-    Some(world.server.issued[world.store.session()?.access.expose()].user.clone())
+    Some(
+        world.server.issued[world.store.session()?.access.expose()]
+            .user
+            .clone(),
+    )
 }
 
 #[test]
@@ -37,7 +47,12 @@ fn s9_a_sign_out_at_every_step_of_a_refresh_leaves_nothing_behind() {
             let told = world.told.len();
             world.begin_logout();
             let states = world.session_states.len();
-            assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::LoggedOut });
+            assert_eq!(
+                world.session(),
+                &SessionState::SignedOut {
+                    cause: SignOutCause::LoggedOut
+                }
+            );
             world.run_for(mins(5));
             assert_eq!(world.session_states.len(), states, "nothing late is published");
             assert_eq!(world.told.len(), told, "nor told");
@@ -77,7 +92,9 @@ fn s9_a_refresh_that_begins_while_the_next_user_is_being_stored_loses() {
         let mut world = World::open(Setup::durable());
         world.server.fails_to_refresh(Fault::Unreachable, 3);
         world.run_for(mins(53));
-        world.run_until(mins(10), |world| matches!(world.session(), SessionState::Unreachable { .. }));
+        world.run_until(mins(10), |world| {
+            matches!(world.session(), SessionState::Unreachable { .. })
+        });
         world.store.delay = secs(2);
         world.run_for(early * 50);
         world.login("bob");
@@ -91,7 +108,10 @@ fn s9_a_refresh_that_begins_while_the_next_user_is_being_stored_loses() {
 fn s9_a_sign_out_during_a_login_and_its_store_wins() {
     for durable in [false, true] {
         for steps in 0..6 {
-            let mut world = World::new(Setup { durable, ..Setup::default() });
+            let mut world = World::new(Setup {
+                durable,
+                ..Setup::default()
+            });
             world.store.delay = 30;
             let login = world.begin_login("ada");
             for _ in 0..steps {
@@ -103,7 +123,10 @@ fn s9_a_sign_out_during_a_login_and_its_store_wins() {
             assert!(!world.is_signed_in());
             assert!(world.store.session().is_none(), "after {steps} steps");
             if !was_done {
-                assert_eq!(world.replies[&login].clone().unwrap_err().kind(), ErrorKind::Superseded);
+                assert_eq!(
+                    world.replies[&login].clone().unwrap_err().kind(),
+                    ErrorKind::Superseded
+                );
             }
         }
     }
@@ -116,8 +139,14 @@ fn s9_of_two_logins_the_later_wins_and_the_earlier_hears_so() {
     world.run_for(25);
     world.login("bob");
     world.run_for(mins(1));
-    assert_eq!(world.replies[&first].clone().unwrap_err().kind(), ErrorKind::Superseded);
-    assert_eq!((user(&world).as_deref(), stored_user(&world).as_deref()), (Some("bob"), Some("bob")));
+    assert_eq!(
+        world.replies[&first].clone().unwrap_err().kind(),
+        ErrorKind::Superseded
+    );
+    assert_eq!(
+        (user(&world).as_deref(), stored_user(&world).as_deref()),
+        (Some("bob"), Some("bob"))
+    );
 }
 
 #[test]
@@ -165,7 +194,10 @@ fn s11_signing_out_revokes_closes_and_fails_what_waits() {
     assert!(world.ws.open.is_empty());
     assert!(world.store.session().is_none());
     assert_eq!(world.socket_state(), &SocketState::WaitingForSession);
-    assert!(matches!(world.events_of(sim::FIRST).last(), Some(SocketEvent::SendFailed { .. })));
+    assert!(matches!(
+        world.events_of(sim::FIRST).last(),
+        Some(SocketEvent::SendFailed { .. })
+    ));
     assert_eq!(world.ends(), 1, "the application sees its connection end");
 }
 
@@ -189,7 +221,10 @@ fn s11_a_store_that_fails_for_a_moment_is_cleared_all_the_same() {
         world.store.write_fault = Some((fault, 2));
         world.logout();
         world.run_for(mins(2));
-        assert!(world.store.session().is_none(), "{fault:?}: the next start would be signed in again");
+        assert!(
+            world.store.session().is_none(),
+            "{fault:?}: the next start would be signed in again"
+        );
     }
 }
 
@@ -200,7 +235,10 @@ fn s11_after_a_sign_out_nothing_is_asked_of_the_server() {
     let requests = world.server.requests.len();
     world.run_for(hours(24));
     assert_eq!(world.server.requests.len(), requests);
-    assert!(world.machine().next_deadline().is_none(), "nothing is left to wait for");
+    assert!(
+        world.machine().next_deadline().is_none(),
+        "nothing is left to wait for"
+    );
 }
 
 #[test]
@@ -210,26 +248,49 @@ fn s13_states_follow_each_other_and_say_what_happens_next() {
     world.run_for(mins(58));
     let names: Vec<&str> = world.session_states.iter().map(SessionState::name).collect();
     let expected = [
-        "signedOut", "active", "refreshing", "unreachable", "refreshing", "unreachable", "refreshing", "unreachable",
-        "refreshing", "active",
+        "signedOut",
+        "active",
+        "refreshing",
+        "unreachable",
+        "refreshing",
+        "unreachable",
+        "refreshing",
+        "unreachable",
+        "refreshing",
+        "active",
     ];
     assert_eq!(names, expected);
-    let since: Vec<u64> = world.session_states.iter().filter_map(|state| match state {
-        SessionState::Unreachable { since, .. } => Some(*since),
-        _ => None,
-    }).collect();
-    assert!(since.windows(2).all(|two| two[0] == two[1]), "since the first failure: {since:?}");
+    let since: Vec<u64> = world
+        .session_states
+        .iter()
+        .filter_map(|state| match state {
+            SessionState::Unreachable { since, .. } => Some(*since),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        since.windows(2).all(|two| two[0] == two[1]),
+        "since the first failure: {since:?}"
+    );
 }
 
 #[test]
 fn s13_the_next_attempt_is_when_it_says() {
     let mut world = World::open(Setup::default());
     world.server.fails_to_refresh(Fault::Unreachable, u32::MAX);
-    world.run_until(hours(1), |world| matches!(world.session(), SessionState::Unreachable { .. }));
+    world.run_until(hours(1), |world| {
+        matches!(world.session(), SessionState::Unreachable { .. })
+    });
     for _ in 0..20 {
-        let SessionState::Unreachable { next_attempt, .. } = world.session().clone() else { panic!() };
-        world.run_until(mins(2), |world| matches!(world.session(), SessionState::Refreshing { .. }));
+        let SessionState::Unreachable { next_attempt, .. } = world.session().clone() else {
+            panic!()
+        };
+        world.run_until(mins(2), |world| {
+            matches!(world.session(), SessionState::Refreshing { .. })
+        });
         assert_eq!(world.clock().unix_ms, next_attempt);
-        world.run_until(mins(2), |world| matches!(world.session(), SessionState::Unreachable { .. }));
+        world.run_until(mins(2), |world| {
+            matches!(world.session(), SessionState::Unreachable { .. })
+        });
     }
 }

@@ -8,11 +8,21 @@ use freshsocket::{ErrorKind, SessionEvent, SessionState, SignOutCause};
 use sim::{Fault, Setup, StoreFault, World, hours, mins, secs};
 
 fn answers(status: u16, body: &'static str, retry_after: Option<&'static str>) -> Fault {
-    Fault::Answers { status, body, retry_after }
+    Fault::Answers {
+        status,
+        body,
+        retry_after,
+    }
 }
 
 fn token_number(world: &World) -> Option<u64> {
-    world.view.as_ref().unwrap().token.as_ref().map(|token| token.number)
+    world
+        .view
+        .as_ref()
+        .unwrap()
+        .token
+        .as_ref()
+        .map(|token| token.number)
 }
 
 /// Ada is signed in, and her token is past its margin because nobody refreshed by timer.
@@ -101,7 +111,10 @@ fn s4_callbacks_are_told_once_per_new_token_in_order() {
     world.login("ada");
     world.run_for(mins(10));
     let issued: Vec<&str> = world.told.iter().map(freshsocket::AccessToken::expose).collect();
-    let mut numbers: Vec<u64> = issued.iter().map(|text| world.server.issued[*text].number).collect();
+    let mut numbers: Vec<u64> = issued
+        .iter()
+        .map(|text| world.server.issued[*text].number)
+        .collect();
     assert_eq!(numbers.len(), world.server.refreshes() + 1);
     assert!(numbers.is_sorted());
     numbers.dedup();
@@ -131,21 +144,37 @@ fn s8_a_store_that_fails_loses_no_session_and_says_so() {
         world.connect();
         world.store.write_fault = Some((fault, 6));
         world.run_for(hours(6));
-        assert!(world.is_signed_in() && world.is_open(), "{fault:?}: {:?}", world.session());
+        assert!(
+            world.is_signed_in() && world.is_open(),
+            "{fault:?}: {:?}",
+            world.session()
+        );
         let said = |event: &SessionEvent| matches!(event, SessionEvent::StoreFailed { .. });
         assert!(world.session_events.iter().any(said));
         let held = world.store.session().unwrap().access.clone();
-        assert_eq!(world.answer().unwrap().unwrap(), held, "{fault:?}: in the end the store has caught up");
+        assert_eq!(
+            world.answer().unwrap().unwrap(),
+            held,
+            "{fault:?}: in the end the store has caught up"
+        );
     }
 }
 
 #[test]
 fn s8_refused_signs_out_with_its_cause() {
     for durable in [false, true] {
-        let mut world = World::open(Setup { durable, ..Setup::default() });
+        let mut world = World::open(Setup {
+            durable,
+            ..Setup::default()
+        });
         world.server.refuses_to_refresh();
         world.run_for(hours(1));
-        assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::RefreshRefused });
+        assert_eq!(
+            world.session(),
+            &SessionState::SignedOut {
+                cause: SignOutCause::RefreshRefused
+            }
+        );
         assert_eq!(world.server.refreshes(), 1, "a refusal is final");
         assert!(!world.is_open());
         assert!(world.store.session().is_none());
@@ -157,9 +186,13 @@ fn s8_refused_then_the_pair_of_another_holder_is_adopted() {
     let mut world = World::open(Setup::durable());
     world.run_for(mins(50));
     // Another process exchanges the refresh token while our request is on its way, and stores what it got.
-    world.run_until(mins(10), |world| world.effects_out() > 0 && world.store.session().unwrap().intent.is_some());
+    world.run_until(mins(10), |world| {
+        world.effects_out() > 0 && world.store.session().unwrap().intent.is_some()
+    });
     let mut stored = world.store.session().unwrap().clone();
-    let (access, refresh) = world.server.spend(world.now, stored.refresh.as_ref().unwrap().expose());
+    let (access, refresh) = world
+        .server
+        .spend(world.now, stored.refresh.as_ref().unwrap().expose());
     (stored.access, stored.refresh) = (access.as_str().into(), Some(refresh.as_str().into()));
     (stored.rotation, stored.intent) = (stored.rotation + 1, None);
     stored.received_unix_ms = world.clock().unix_ms;
@@ -179,9 +212,17 @@ fn s8_unreachable_for_an_hour_keeps_the_session_and_is_connected_one_step_after_
         (world.server.offline, world.ws.offline) = (true, true);
         world.cut_all();
         world.run_for(mins(90));
-        assert!(matches!(world.session(), SessionState::Unreachable { .. } | SessionState::Refreshing { .. }));
+        assert!(matches!(
+            world.session(),
+            SessionState::Unreachable { .. } | SessionState::Refreshing { .. }
+        ));
         (world.server.offline, world.ws.offline) = (false, false);
-        assert!(world.run_until(secs(31), World::is_open), "{:?} {:?}", world.session(), world.socket_state());
+        assert!(
+            world.run_until(secs(31), World::is_open),
+            "{:?} {:?}",
+            world.session(),
+            world.socket_state()
+        );
     }
 }
 
@@ -202,7 +243,9 @@ fn s8_an_early_refresh_that_fails_is_tried_again_before_the_token_expires() {
 fn s8_retry_after_is_honoured_and_429_is_unreachable() {
     for (status, retry_after, least) in [(429, Some("90"), 90), (503, Some("40"), 40), (429, None, 0)] {
         let mut world = World::open(Setup::default());
-        world.server.fails_to_refresh(answers(status, r#"{"detail":"slow down"}"#, retry_after), 1);
+        world
+            .server
+            .fails_to_refresh(answers(status, r#"{"detail":"slow down"}"#, retry_after), 1);
         world.run_for(mins(58));
         assert!(world.is_signed_in());
         let times = world.server.refresh_times();
@@ -225,7 +268,9 @@ fn s8_what_a_captive_portal_says_ends_no_session() {
         (500, "{}"),
     ] {
         let mut world = World::open(Setup::default());
-        world.server.fails_to_refresh(answers(status, body, None), u32::MAX);
+        world
+            .server
+            .fails_to_refresh(answers(status, body, None), u32::MAX);
         world.run_for(mins(59));
         assert!(world.is_signed_in() && world.is_open(), "{status} {body}");
         world.server.refresh_fault = None;
@@ -245,9 +290,18 @@ fn s8_a_lost_answer_is_asked_for_again_with_the_same_key() {
         world.run_for(hours(1));
         assert!(world.is_signed_in(), "hour {hour}: {:?}", world.session());
     }
-    let keys: Vec<String> = world.server.to("refresh").iter().map(|r| r.key.clone().unwrap()).collect();
+    let keys: Vec<String> = world
+        .server
+        .to("refresh")
+        .iter()
+        .map(|r| r.key.clone().unwrap())
+        .collect();
     let rotations: std::collections::BTreeSet<&String> = keys.iter().collect();
-    assert_eq!(rotations.len() * 3, keys.len(), "one key per rotation, three tries each");
+    assert_eq!(
+        rotations.len() * 3,
+        keys.len(),
+        "one key per rotation, three tries each"
+    );
     assert!(world.is_open());
 }
 
@@ -280,7 +334,12 @@ fn s8_a_lost_answer_without_idempotency_ends_where_the_server_says_so() {
     let mut world = World::open(Setup::durable());
     world.server.fails_to_refresh(Fault::LosesAnswer, 1);
     world.run_for(hours(1));
-    assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::RefreshRefused });
+    assert_eq!(
+        world.session(),
+        &SessionState::SignedOut {
+            cause: SignOutCause::RefreshRefused
+        }
+    );
     // A server that does not blacklist answers again.
     let mut world = World::open(Setup::durable());
     world.server.blacklists = false;
@@ -294,8 +353,12 @@ fn s8_a_server_that_does_not_rotate_keeps_its_refresh_token() {
     let mut world = World::open(Setup::durable());
     world.server.rotates = false;
     world.run_for(hours(5));
-    let bodies: std::collections::BTreeSet<String> =
-        world.server.to("refresh").iter().map(|request| request.body.clone()).collect();
+    let bodies: std::collections::BTreeSet<String> = world
+        .server
+        .to("refresh")
+        .iter()
+        .map(|request| request.body.clone())
+        .collect();
     assert_eq!(bodies.len(), 1);
     assert!(world.is_signed_in());
 }

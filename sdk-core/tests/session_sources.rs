@@ -16,21 +16,34 @@ fn preset(preset: Preset) -> Setup {
 fn s1_simple_jwt_signs_in_refreshes_verifies_and_logs_out() {
     let mut world = World::open(Setup::default());
     let login = world.server.to("login")[0].clone();
-    assert_eq!((login.path.as_str(), login.body.as_str()), (
-        "/api/auth/login/",
-        r#"{"password":"pw","username":"ada"}"#
-    ));
-    assert_eq!(world.view.clone().unwrap().user.unwrap().at("/name").and_then(Json::as_str), Some("ada"));
+    assert_eq!(
+        (login.path.as_str(), login.body.as_str()),
+        ("/api/auth/login/", r#"{"password":"pw","username":"ada"}"#)
+    );
+    assert_eq!(
+        world
+            .view
+            .clone()
+            .unwrap()
+            .user
+            .unwrap()
+            .at("/name")
+            .and_then(Json::as_str),
+        Some("ada")
+    );
     assert_eq!(world.verify().unwrap(), Reply::Verified(true));
     world.run_for(hours(1));
     let refresh = world.server.to("refresh")[0].clone();
-    assert_eq!((refresh.path.as_str(), refresh.body.as_str()), (
-        "/api/auth/token/refresh/",
-        r#"{"refresh":"refresh-1"}"#
-    ));
+    assert_eq!(
+        (refresh.path.as_str(), refresh.body.as_str()),
+        ("/api/auth/token/refresh/", r#"{"refresh":"refresh-1"}"#)
+    );
     assert!(world.logout());
     let logout = world.server.to("logout")[0].clone();
-    assert!(logout.bearer.is_some() && logout.body.contains("refresh-"), "{logout:?}");
+    assert!(
+        logout.bearer.is_some() && logout.body.contains("refresh-"),
+        "{logout:?}"
+    );
 }
 
 #[test]
@@ -51,13 +64,27 @@ fn s1_token_only_says_expiring_soon_before_it_signs_out_as_expired() {
     world.login("ada");
     world.connect();
     world.run_for(mins(53));
-    assert!(!world.session_events.iter().any(|event| matches!(event, SessionEvent::ExpiringSoon { .. })));
+    assert!(
+        !world
+            .session_events
+            .iter()
+            .any(|event| matches!(event, SessionEvent::ExpiringSoon { .. }))
+    );
     world.run_for(mins(3));
-    let said = world.session_events.iter().filter(|event| matches!(event, SessionEvent::ExpiringSoon { .. })).count();
+    let said = world
+        .session_events
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::ExpiringSoon { .. }))
+        .count();
     assert_eq!(said, 1, "early enough to act, and once");
     assert!(world.is_open());
     world.run_for(mins(5));
-    assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::Expired });
+    assert_eq!(
+        world.session(),
+        &SessionState::SignedOut {
+            cause: SignOutCause::Expired
+        }
+    );
     assert_eq!(world.socket_state(), &SocketState::WaitingForSession);
     assert_eq!(world.server.requests.len(), 1, "there is nothing to ask");
     world.login("ada");
@@ -76,7 +103,11 @@ fn s1_token_only_survives_a_restart_on_a_clock_that_was_set_back() {
     world.clock_error = -3_000;
     world.start();
     world.run_for(mins(10));
-    assert!(world.is_signed_in(), "a token that was valid is not thrown away: {:?}", world.session());
+    assert!(
+        world.is_signed_in(),
+        "a token that was valid is not thrown away: {:?}",
+        world.session()
+    );
 }
 
 #[test]
@@ -90,7 +121,10 @@ fn s1_cookie_sessions_refresh_and_connect_with_cookies_that_nobody_sees() {
     world.run_for(hours(3));
     assert!(world.is_open());
     assert_eq!(world.server.refreshes(), 3);
-    assert!(world.told.iter().all(freshsocket::AccessToken::is_empty), "the token is never handed out");
+    assert!(
+        world.told.iter().all(freshsocket::AccessToken::is_empty),
+        "the token is never handed out"
+    );
     assert!(world.answer().unwrap().is_ok());
     let last = world.server.to("refresh")[2].cookie.clone().unwrap();
     assert!(last.contains("access=") && last.contains("refresh="), "{last}");
@@ -115,7 +149,10 @@ fn s1_custom_endpoints_need_no_code() {
         };
     }));
     world.login("ada");
-    assert_eq!(world.server.to("/v2/login")[0].body, r#"{"app":7,"username":"ada"}"#);
+    assert_eq!(
+        world.server.to("/v2/login")[0].body,
+        r#"{"app":7,"username":"ada"}"#
+    );
     world.run_for(hours(1));
     assert_eq!(world.server.to("/v2/refresh").len(), 1);
     assert_eq!(world.verify().unwrap_err().kind(), ErrorKind::Unsupported);
@@ -127,8 +164,16 @@ fn s1_a_refused_login_says_so_and_changes_nothing() {
     let call = world.begin_login("nobody");
     world.run_for(secs(1));
     let error = world.replies[&call].clone().unwrap_err();
-    assert_eq!((error.kind(), error.status()), (ErrorKind::LoginRefused, Some(401)));
-    assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::NotSignedIn });
+    assert_eq!(
+        (error.kind(), error.status()),
+        (ErrorKind::LoginRefused, Some(401))
+    );
+    assert_eq!(
+        world.session(),
+        &SessionState::SignedOut {
+            cause: SignOutCause::NotSignedIn
+        }
+    );
 }
 
 #[test]
@@ -155,18 +200,32 @@ fn s1_a_callback_that_throws_or_hangs_stops_nothing() {
         assert!(world.is_open());
         world.callback = trouble;
         world.run_for(mins(58));
-        let SessionState::Unreachable { cause, next_attempt, .. } = world.session() else {
+        let SessionState::Unreachable {
+            cause, next_attempt, ..
+        } = world.session()
+        else {
             // A hanging call may be out right now.
-            assert!(matches!(world.session(), SessionState::Refreshing { .. }), "{:?}", world.session());
+            assert!(
+                matches!(world.session(), SessionState::Refreshing { .. }),
+                "{:?}",
+                world.session()
+            );
             continue;
         };
         assert_eq!(cause.kind(), kind);
         assert!(*next_attempt >= world.clock().unix_ms);
         assert!(world.is_open(), "a valid token is kept");
         world.run_for(mins(30));
-        assert!(world.answer().is_none_or(|answer| answer.unwrap_err().kind() == ErrorKind::Unreachable));
+        assert!(
+            world
+                .answer()
+                .is_none_or(|answer| answer.unwrap_err().kind() == ErrorKind::Unreachable)
+        );
         world.callback = Callback::Fresh;
-        assert!(world.run_until(secs(50), |world| matches!(world.session(), SessionState::Active { .. })));
+        assert!(world.run_until(secs(50), |world| matches!(
+            world.session(),
+            SessionState::Active { .. }
+        )));
         assert!(world.run_until(secs(1), World::is_open));
     }
 }
@@ -188,7 +247,12 @@ fn s1_a_callback_that_says_signed_out_is_asked_again_when_somebody_asks() {
     world.run_for(secs(1));
     world.callback = Callback::SignedOut;
     world.run_for(hours(1));
-    assert_eq!(world.session(), &SessionState::SignedOut { cause: SignOutCause::SaidByCallback });
+    assert_eq!(
+        world.session(),
+        &SessionState::SignedOut {
+            cause: SignOutCause::SaidByCallback
+        }
+    );
     assert_eq!(world.socket_state(), &SocketState::WaitingForSession);
     let asked = world.asked.len();
     world.run_for(hours(1));

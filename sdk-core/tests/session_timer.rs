@@ -19,20 +19,32 @@ fn first_refresh(seed: u64, server: impl Fn(&mut World)) -> u64 {
 }
 
 fn tokens_refreshed(world: &World) -> usize {
-    world.session_events.iter().filter(|event| matches!(event, SessionEvent::Refreshed { .. })).count()
+    world
+        .session_events
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::Refreshed { .. }))
+        .count()
 }
 
 #[test]
 fn s6_a_60_minute_token_refreshes_at_about_55_minutes_with_jitter() {
     let all: Vec<u64> = (0..200).map(|seed| first_refresh(seed, |_| ())).collect();
-    assert!(all.iter().all(|at| (mins(54)..=mins(55) + secs(1)).contains(at)), "{all:?}");
+    assert!(
+        all.iter().all(|at| (mins(54)..=mins(55) + secs(1)).contains(at)),
+        "{all:?}"
+    );
     let (first, last) = (all.iter().min().unwrap(), all.iter().max().unwrap());
-    assert!(last - first > secs(50), "a fleet does not refresh in step: {first} to {last}");
+    assert!(
+        last - first > secs(50),
+        "a fleet does not refresh in step: {first} to {last}"
+    );
 }
 
 #[test]
 fn s6_a_60_second_token_refreshes_at_about_48_seconds_with_jitter() {
-    let all: Vec<u64> = (0..200).map(|seed| first_refresh(seed, |world| world.server.lifetime = secs(60))).collect();
+    let all: Vec<u64> = (0..200)
+        .map(|seed| first_refresh(seed, |world| world.server.lifetime = secs(60)))
+        .collect();
     assert!(all.iter().all(|at| (45_600..=48_100).contains(at)), "{all:?}");
     assert!(all.iter().max().unwrap() - all.iter().min().unwrap() > secs(2));
 }
@@ -81,7 +93,10 @@ fn s6_without_iat_the_date_header_gives_the_lifetime_on_a_device_whose_clock_is_
             world.server.with_iat = false;
             world.server.with_date = true;
         });
-        assert!((mins(54) - secs(1)..=mins(55) + secs(2)).contains(&at), "{days} days: {at}");
+        assert!(
+            (mins(54) - secs(1)..=mins(55) + secs(2)).contains(&at),
+            "{days} days: {at}"
+        );
     }
 }
 
@@ -119,14 +134,24 @@ fn s6_without_iat_and_date_a_wrong_clock_makes_no_refresh_storm() {
 #[test]
 fn s6_ntp_jumps_in_both_directions_cost_at_most_one_early_refresh_each() {
     let mut world = World::open(Setup::default());
-    for (jump, (least, most)) in [(DAY, (0, 1)), (-DAY, (0, 0)), (3_600_000, (0, 1)), (0, (0, 0)), (-DAY, (0, 0))] {
+    for (jump, (least, most)) in [
+        (DAY, (0, 1)),
+        (-DAY, (0, 0)),
+        (3_600_000, (0, 1)),
+        (0, (0, 0)),
+        (-DAY, (0, 0)),
+    ] {
         let before = world.server.refreshes();
         world.set_clock_error(jump);
         world.run_for(mins(5));
         let more = world.server.refreshes() - before;
         assert!((least..=most).contains(&more), "{jump}: {more}");
         assert!(world.is_signed_in());
-        assert!(world.run_until(secs(60), World::is_open), "{:?}", world.socket_state());
+        assert!(
+            world.run_until(secs(60), World::is_open),
+            "{:?}",
+            world.socket_state()
+        );
     }
 }
 
@@ -157,7 +182,10 @@ fn s6_after_24_hours_of_suspend_no_expired_token_goes_out() {
     world.run_for(mins(10));
     world.suspend(hours(24));
     world.cut_all();
-    assert!(world.answer().is_none_or(|answer| answer.is_err()), "an expired token is not handed out");
+    assert!(
+        world.answer().is_none_or(|answer| answer.is_err()),
+        "an expired token is not handed out"
+    );
     assert!(world.run_until(secs(30), World::is_open));
     assert_eq!(world.server.refreshes(), 1);
     assert_eq!(world.ws.tokens(), [1, 2]);
@@ -173,19 +201,33 @@ fn s6_naps_too_short_to_be_noticed_add_up() {
     }
     world.cut_all();
     world.run_for(secs(20));
-    assert!((3..=4).contains(&world.server.refreshes()), "{}", world.server.refreshes());
+    assert!(
+        (3..=4).contains(&world.server.refreshes()),
+        "{}",
+        world.server.refreshes()
+    );
     assert!(world.is_open());
 }
 
 #[test]
 fn s6_a_failed_refresh_always_rearms() {
-    let hangs = |seed| if seed % 2 == 0 { Fault::Hangs } else { Fault::Unreachable };
+    let hangs = |seed| {
+        if seed % 2 == 0 {
+            Fault::Hangs
+        } else {
+            Fault::Unreachable
+        }
+    };
     for seed in 0..6 {
         let mut world = World::open(Setup::default().seed(seed));
         for _ in 0..20 {
             world.server.fails_to_refresh(hangs(seed), 5);
             let (refreshes, tokens) = (world.server.refreshes(), tokens_refreshed(&world));
-            assert!(world.run_until(hours(2), |world| tokens_refreshed(world) > tokens), "{:?}", world.session());
+            assert!(
+                world.run_until(hours(2), |world| tokens_refreshed(world) > tokens),
+                "{:?}",
+                world.session()
+            );
             assert!(world.server.refreshes() >= refreshes + 6);
         }
     }
@@ -203,7 +245,11 @@ fn s6_tokens_that_live_a_moment_make_no_storm() {
         world.login("ada");
         world.connect();
         world.run_for(mins(1));
-        assert!(world.server.refreshes() <= most, "{lifetime} ms: {}", world.server.refreshes());
+        assert!(
+            world.server.refreshes() <= most,
+            "{lifetime} ms: {}",
+            world.server.refreshes()
+        );
     }
 }
 

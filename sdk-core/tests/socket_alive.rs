@@ -8,7 +8,10 @@ use freshsocket::{Ended, Json, SocketEvent, SocketState};
 use sim::{FIRST, Setup, World, hours, mins, secs};
 
 fn silent_end(world: &World) -> bool {
-    let ended = SocketEvent::Ended { ended: Ended::Silent, will_retry: true };
+    let ended = SocketEvent::Ended {
+        ended: Ended::Silent,
+        will_retry: true,
+    };
     world.events_of(FIRST).contains(&ended)
 }
 
@@ -70,7 +73,10 @@ fn w9_an_application_heartbeat_goes_out_instead_of_a_ping_and_its_reply_counts()
     });
     let mut world = World::open(setup);
     for beat in 1..=20 {
-        assert!(world.run_until(secs(26), |world| world.ws.received.len() == beat), "beat {beat}");
+        assert!(
+            world.run_until(secs(26), |world| world.ws.received.len() == beat),
+            "beat {beat}"
+        );
         world.say(r#"{"type":"pong"}"#);
     }
     assert_eq!(world.ws.texts()[0], r#"{"type":"ping"}"#);
@@ -126,12 +132,42 @@ fn w12_every_state_on_the_way_says_why_and_what_is_next() {
     world.login("ada");
     world.run_for(secs(1));
     world.cut_all();
-    let SocketState::Backoff { attempt, cause, next_attempt } = world.socket_state().clone() else { panic!() };
-    assert_eq!((attempt, &cause), (1, &Ended::Lost { detail: "reset".into() }));
-    world.run_until(secs(10), |world| matches!(world.socket_state(), SocketState::Connecting { .. }));
+    let SocketState::Backoff {
+        attempt,
+        cause,
+        next_attempt,
+    } = world.socket_state().clone()
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (attempt, &cause),
+        (
+            1,
+            &Ended::Lost {
+                detail: "reset".into()
+            }
+        )
+    );
+    world.run_until(secs(10), |world| {
+        matches!(world.socket_state(), SocketState::Connecting { .. })
+    });
     assert_eq!(world.clock().unix_ms, next_attempt, "it is when it said");
     assert_eq!(world.socket_state(), &SocketState::Connecting { attempt: 2 });
     world.run_for(hours(1));
-    let names: Vec<&str> = world.socket_states[&FIRST].iter().map(|(_, state)| state.name()).collect();
-    assert_eq!(names, ["waitingForSession", "connecting", "open", "backoff", "connecting", "open"]);
+    let names: Vec<&str> = world.socket_states[&FIRST]
+        .iter()
+        .map(|(_, state)| state.name())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "waitingForSession",
+            "connecting",
+            "open",
+            "backoff",
+            "connecting",
+            "open"
+        ]
+    );
 }

@@ -26,11 +26,20 @@ fn is_closed_by_server(world: &World, expected: u16) -> bool {
 
 #[test]
 fn w7_codes_that_retry_do_so_without_a_refresh() {
-    for code in [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 3999, 4000, 4499, 4999] {
+    for code in [
+        1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 3999, 4000, 4499, 4999,
+    ] {
         let mut world = after_close(Setup::default(), code);
-        assert!(matches!(world.socket_state(), SocketState::Backoff { .. }), "{code}");
+        assert!(
+            matches!(world.socket_state(), SocketState::Backoff { .. }),
+            "{code}"
+        );
         assert!(world.run_until(mins(1), World::is_open), "{code}");
-        assert_eq!((world.server.refreshes(), world.ws.tokens()), (0, vec![1, 1]), "{code}");
+        assert_eq!(
+            (world.server.refreshes(), world.ws.tokens()),
+            (0, vec![1, 1]),
+            "{code}"
+        );
     }
 }
 
@@ -39,8 +48,17 @@ fn w7_codes_that_refuse_the_token_refresh_first() {
     for code in [1008, 3000, 4401] {
         let mut world = after_close(Setup::default(), code);
         assert!(world.run_until(mins(1), World::is_open), "{code}");
-        assert_eq!((world.server.refreshes(), world.ws.tokens()), (1, vec![1, 2]), "{code}");
-        let refused = SocketEvent::AuthRefused { ended: Ended::Closed { code, reason: String::new() } };
+        assert_eq!(
+            (world.server.refreshes(), world.ws.tokens()),
+            (1, vec![1, 2]),
+            "{code}"
+        );
+        let refused = SocketEvent::AuthRefused {
+            ended: Ended::Closed {
+                code,
+                reason: String::new(),
+            },
+        };
         assert!(world.events_of(FIRST).contains(&refused));
     }
 }
@@ -60,10 +78,17 @@ fn w7_forbidden_stops_with_its_code_and_connect_starts_anew() {
 fn w7_protocol_errors_stop_after_a_repeat() {
     for code in [1002, 1003, 1007, 1009, 1010] {
         let mut world = after_close(Setup::default(), code);
-        assert!(world.run_until(mins(1), World::is_open), "{code}: once is forgiven");
+        assert!(
+            world.run_until(mins(1), World::is_open),
+            "{code}: once is forgiven"
+        );
         world.run_for(secs(5));
         world.close_all(code);
-        assert!(is_closed_by_server(&world, code), "{code}: {:?}", world.socket_state());
+        assert!(
+            is_closed_by_server(&world, code),
+            "{code}: {:?}",
+            world.socket_state()
+        );
     }
 }
 
@@ -105,7 +130,11 @@ fn w7_options_say_what_a_missing_code_means_too() {
     let mut world = World::open(with_code(1006, CloseAction::RefreshThenRetry));
     world.cut_all();
     assert!(world.run_until(mins(1), World::is_open));
-    assert_eq!(world.server.refreshes(), 1, "for servers that cut instead of closing");
+    assert_eq!(
+        world.server.refreshes(),
+        1,
+        "for servers that cut instead of closing"
+    );
 }
 
 #[test]
@@ -116,7 +145,9 @@ fn w7_reasons_may_be_empty_or_there_and_are_shown() {
         world.login("ada");
         world.connect();
         world.run_for(secs(2));
-        let SocketState::Closed { reason: shown, .. } = world.socket_state() else { panic!() };
+        let SocketState::Closed { reason: shown, .. } = world.socket_state() else {
+            panic!()
+        };
         assert_eq!(shown, reason);
     }
 }
@@ -137,9 +168,19 @@ fn w7_401_and_403_at_the_upgrade_are_refusals_of_the_token() {
 fn w7_the_application_sees_each_end_with_whether_there_is_a_next_time() {
     for (code, retries) in [(1000, true), (4401, true), (4403, false)] {
         let world = after_close(Setup::default(), code);
-        let ended = Ended::Closed { code, reason: String::new() };
-        let expected = SocketEvent::Ended { ended, will_retry: retries };
-        assert!(world.events_of(FIRST).contains(&expected), "{:?}", world.events_of(FIRST));
+        let ended = Ended::Closed {
+            code,
+            reason: String::new(),
+        };
+        let expected = SocketEvent::Ended {
+            ended,
+            will_retry: retries,
+        };
+        assert!(
+            world.events_of(FIRST).contains(&expected),
+            "{:?}",
+            world.events_of(FIRST)
+        );
         assert_eq!(world.ends(), 1);
     }
 }

@@ -10,7 +10,10 @@ use sim::{FIRST, Fault, OnOpen, Setup, World, hours, mins, secs, socket_options}
 
 fn ticket() -> Setup {
     Setup::socket(|socket| {
-        let options = TicketOptions { url: "/api/ws-ticket/".into(), ..TicketOptions::default() };
+        let options = TicketOptions {
+            url: "/api/ws-ticket/".into(),
+            ..TicketOptions::default()
+        };
         socket.credential = Credential::Ticket(options);
     })
 }
@@ -26,7 +29,12 @@ fn w2_every_attempt_carries_a_fresh_ticket() {
         world.cut_all();
         assert!(world.run_until(secs(40), World::is_open));
     }
-    let tickets: Vec<_> = world.ws.handshakes.iter().map(|handshake| handshake.ticket.clone().unwrap()).collect();
+    let tickets: Vec<_> = world
+        .ws
+        .handshakes
+        .iter()
+        .map(|handshake| handshake.ticket.clone().unwrap())
+        .collect();
     let different: std::collections::BTreeSet<_> = tickets.iter().collect();
     assert_eq!((tickets.len(), different.len()), (6, 6));
     assert!(world.ws.handshakes.iter().all(|handshake| handshake.accepted));
@@ -47,21 +55,43 @@ fn w2_a_ticket_endpoint_in_trouble_is_asked_again_with_the_same_backoff() {
     let out = [
         Fault::Unreachable,
         Fault::Hangs,
-        Fault::Answers { status: 500, body: "{}", retry_after: None },
-        Fault::Answers { status: 200, body: "<html>", retry_after: None },
+        Fault::Answers {
+            status: 500,
+            body: "{}",
+            retry_after: None,
+        },
+        Fault::Answers {
+            status: 200,
+            body: "<html>",
+            retry_after: None,
+        },
     ];
     for fault in out {
         world.server.fault = Some((fault, 3));
         world.cut_all();
         world.run_for(secs(5));
-        assert!(world.run_until(mins(3), World::is_open), "{:?}", world.socket_state());
+        assert!(
+            world.run_until(mins(3), World::is_open),
+            "{:?}",
+            world.socket_state()
+        );
     }
-    world.server.fault = Some((Fault::Answers { status: 429, body: "", retry_after: Some("60") }, 1));
+    world.server.fault = Some((
+        Fault::Answers {
+            status: 429,
+            body: "",
+            retry_after: Some("60"),
+        },
+        1,
+    ));
     world.cut_all();
     world.run_until(secs(30), |world| world.server.fault.as_ref().unwrap().1 == 0);
     let asked = world.now;
     assert!(world.run_until(mins(3), World::is_open));
-    assert!(world.now - asked >= secs(60), "Retry-After of the ticket endpoint is honoured");
+    assert!(
+        world.now - asked >= secs(60),
+        "Retry-After of the ticket endpoint is honoured"
+    );
 }
 
 #[test]
@@ -97,7 +127,12 @@ fn w3_no_token_and_unreachable_waits_as_the_session_does() {
     world.connect();
     world.run_for(secs(40));
     assert_eq!(world.ws.attempts(), 0);
-    if let SocketState::Backoff { cause, next_attempt, attempt } = world.socket_state() {
+    if let SocketState::Backoff {
+        cause,
+        next_attempt,
+        attempt,
+    } = world.socket_state()
+    {
         assert!(matches!(cause, Ended::NoToken { .. }));
         assert!(*next_attempt + 1 >= world.clock().unix_ms);
         assert_eq!(*attempt, 0, "it was no attempt of the socket's");
@@ -112,9 +147,21 @@ fn w4_in_band_sends_one_frame_on_the_live_connection() {
     let mut world = World::open(renewal(Renewal::InBand { template }));
     world.ws.closes_at_expiry = Some(4401);
     world.run_for(hours(5));
-    let renewed = world.ws.received.iter().filter(|(_, text)| text.contains("renew")).count();
-    assert_eq!((renewed, world.ws.attempts(), world.ends()), (world.server.refreshes(), 1, 0));
-    let events = world.events_of(FIRST).iter().filter(|event| **event == SocketEvent::Renewed).count();
+    let renewed = world
+        .ws
+        .received
+        .iter()
+        .filter(|(_, text)| text.contains("renew"))
+        .count();
+    assert_eq!(
+        (renewed, world.ws.attempts(), world.ends()),
+        (world.server.refreshes(), 1, 0)
+    );
+    let events = world
+        .events_of(FIRST)
+        .iter()
+        .filter(|event| **event == SocketEvent::Renewed)
+        .count();
     assert_eq!(events, renewed);
 }
 
@@ -123,7 +170,10 @@ fn w4_reconnect_closes_the_old_connection_before_it_opens_the_new_one() {
     let mut world = World::open(renewal(Renewal::Reconnect));
     world.run_for(hours(5));
     assert_eq!(world.ws.attempts(), 1 + world.server.refreshes());
-    assert_eq!(world.ws.most_open, 1, "for servers that allow one connection per user");
+    assert_eq!(
+        world.ws.most_open, 1,
+        "for servers that allow one connection per user"
+    );
     assert_eq!(world.ws.tokens(), [1, 2, 3, 4, 5, 6]);
     assert!(world.is_open());
 }
@@ -150,7 +200,13 @@ fn w4_w5_handover_opens_the_new_connection_first_and_the_application_sees_no_end
     assert_eq!(world.ws.tokens(), [1, 2, 3]);
     assert_eq!((world.ws.most_open, world.ws.open.len(), world.ends()), (2, 1, 0));
     assert_eq!(world.ws.texts(), sent, "none lost, none twice, in order");
-    assert!(!world.socket_states[&FIRST].iter().skip(3).any(|(_, state)| !state.is_open()), "no gap");
+    assert!(
+        !world.socket_states[&FIRST]
+            .iter()
+            .skip(3)
+            .any(|(_, state)| !state.is_open()),
+        "no gap"
+    );
 }
 
 #[test]
@@ -198,10 +254,18 @@ fn w5_a_handover_refused_for_good_ends_the_old_connection_too_and_says_so() {
     world.ws.on_open = vec![(0, OnOpen::Close(4403, "banned"))];
     world.run_for(mins(10));
     assert_eq!(world.ws.attempts(), 2);
-    assert!(matches!(world.socket_state(), SocketState::Closed { code: 4403, .. }), "{:?}", world.socket_state());
+    assert!(
+        matches!(world.socket_state(), SocketState::Closed { code: 4403, .. }),
+        "{:?}",
+        world.socket_state()
+    );
     assert_eq!(world.ends(), 1);
     let send = world.send("too late");
-    assert_eq!(world.sends[&send], sim::Sent::Failed(ErrorKind::Closed), "the application writes nowhere any more");
+    assert_eq!(
+        world.sends[&send],
+        sim::Sent::Failed(ErrorKind::Closed),
+        "the application writes nowhere any more"
+    );
     world.run_for(secs(10));
     assert!(world.ws.open.is_empty());
 }

@@ -27,7 +27,12 @@ fn send_all(world: &mut World, numbers: std::ops::Range<u64>) -> Vec<SendId> {
 }
 
 fn failed(world: &World, kind: ErrorKind) -> Vec<u64> {
-    world.sends.iter().filter(|(_, sent)| **sent == Sent::Failed(kind)).map(|(send, _)| send.0).collect()
+    world
+        .sends
+        .iter()
+        .filter(|(_, sent)| **sent == Sent::Failed(kind))
+        .map(|(send, _)| send.0)
+        .collect()
 }
 
 #[test]
@@ -171,7 +176,11 @@ fn w10_every_message_has_an_end_when_a_closing_connection_never_ends_by_itself()
         send_all(&mut world, 0..3);
         end(&mut world);
         world.run_for(secs(20));
-        assert!(world.sends.values().all(|sent| matches!(sent, Sent::Failed(_))), "{name}: {:?}", world.sends);
+        assert!(
+            world.sends.values().all(|sent| matches!(sent, Sent::Failed(_))),
+            "{name}: {:?}",
+            world.sends
+        );
     }
 }
 
@@ -206,5 +215,10 @@ fn w10_messages_that_come_back_while_nothing_is_open_expire_too() {
     world.run_for(secs(1));
     world.cut_newest();
     world.run_for(mins(3));
-    assert_eq!(failed(&world, ErrorKind::MessageExpired), [1, 2, 3], "{:?}", world.sends);
+    assert_eq!(
+        failed(&world, ErrorKind::MessageExpired),
+        [1, 2, 3],
+        "{:?}",
+        world.sends
+    );
 }

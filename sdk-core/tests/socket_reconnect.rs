@@ -8,7 +8,14 @@ use sim::{ConnectFault, FIRST, OnOpen, Setup, World, hours, mins, secs};
 
 /// When attempts began, after `since`.
 fn attempts_since(world: &World, since: u64) -> Vec<u64> {
-    world.ws.handshakes.iter().map(|h| h.at).filter(|at| *at > since).map(|at| at - since).collect()
+    world
+        .ws
+        .handshakes
+        .iter()
+        .map(|h| h.at)
+        .filter(|at| *at > since)
+        .map(|at| at - since)
+        .collect()
 }
 
 fn gaps(times: &[u64]) -> Vec<u64> {
@@ -29,7 +36,10 @@ fn w6_the_first_retry_is_jittered_over_the_whole_step() {
     assert!(firsts.iter().all(|at| *at <= secs(6)));
     for tenth in 0..10 {
         let window = tenth * 600..(tenth + 1) * 600;
-        assert!(firsts.iter().filter(|at| window.contains(*at)).count() > 10, "{window:?}");
+        assert!(
+            firsts.iter().filter(|at| window.contains(*at)).count() > 10,
+            "{window:?}"
+        );
     }
 }
 
@@ -62,10 +72,16 @@ fn w6_an_attempt_that_hangs_ends_after_its_time_limit() {
     world.ws.fails(ConnectFault::Hangs, 2);
     world.connect();
     world.run_for(secs(16));
-    assert!(matches!(world.socket_states[&FIRST].iter().rev().find_map(|(_, state)| match state {
-        SocketState::Backoff { cause, .. } => Some(cause.clone()),
-        _ => None,
-    }), Some(Ended::TimedOut)));
+    assert!(matches!(
+        world.socket_states[&FIRST]
+            .iter()
+            .rev()
+            .find_map(|(_, state)| match state {
+                SocketState::Backoff { cause, .. } => Some(cause.clone()),
+                _ => None,
+            }),
+        Some(Ended::TimedOut)
+    ));
     assert!(world.run_until(mins(2), World::is_open));
 }
 
@@ -80,23 +96,30 @@ fn w6_accept_then_close_is_not_hammered() {
         // At the cap a retry comes every 15 s on average.
         let attempts = world.ws.attempts();
         assert!((150..350).contains(&attempts), "{act:?}: {attempts}");
-        let SocketState::Backoff { attempt, .. } = world.socket_state() else { continue };
+        let SocketState::Backoff { attempt, .. } = world.socket_state() else {
+            continue;
+        };
         assert!(*attempt > 100, "the count never started again: {attempt}");
     }
 }
 
 #[test]
 fn w6_a_connection_that_delivered_a_message_or_lived_some_seconds_resets_the_count() {
-    for acts in [vec![(5, OnOpen::Say("hello")), (10, OnOpen::Cut)], vec![(secs(6), OnOpen::Cut)]] {
+    for acts in [
+        vec![(5, OnOpen::Say("hello")), (10, OnOpen::Cut)],
+        vec![(secs(6), OnOpen::Cut)],
+    ] {
         let mut world = World::new(Setup::default());
         world.ws.on_open = acts;
         world.login("ada");
         world.connect();
         world.run_for(mins(20));
-        let highest = world.socket_states[&FIRST].iter().filter_map(|(_, state)| match state {
-            SocketState::Backoff { attempt, .. } => Some(*attempt),
-            _ => None,
-        });
+        let highest = world.socket_states[&FIRST]
+            .iter()
+            .filter_map(|(_, state)| match state {
+                SocketState::Backoff { attempt, .. } => Some(*attempt),
+                _ => None,
+            });
         assert_eq!(highest.max(), Some(1));
     }
 }
@@ -108,7 +131,9 @@ fn w6_max_attempts_ends_in_a_named_state() {
     world.ws.offline = true;
     world.cut_all();
     world.run_for(hours(1));
-    let SocketState::Closed { by, .. } = world.socket_state() else { panic!("{:?}", world.socket_state()) };
+    let SocketState::Closed { by, .. } = world.socket_state() else {
+        panic!("{:?}", world.socket_state())
+    };
     assert_eq!(*by, ClosedBy::AttemptsExhausted);
     // The drop itself is the first failure.
     assert_eq!(world.ws.attempts() - before, 4);
@@ -155,13 +180,22 @@ fn w6_online_after_the_token_expired_connects_at_once_too() {
     world.run_for(hours(2));
     world.network(true);
     world.run_for(secs(1));
-    assert!(world.is_open(), "{:?} {:?}", world.session(), world.socket_state());
+    assert!(
+        world.is_open(),
+        "{:?} {:?}",
+        world.session(),
+        world.socket_state()
+    );
 }
 
 #[test]
 fn w6_flapping_network_makes_no_storm_of_refreshes_and_honours_retry_after() {
     let mut world = World::open(Setup::default());
-    let busy = sim::Fault::Answers { status: 429, body: "{}", retry_after: Some("600") };
+    let busy = sim::Fault::Answers {
+        status: 429,
+        body: "{}",
+        retry_after: Some("600"),
+    };
     world.server.fails_to_refresh(busy, u32::MAX);
     world.run_for(mins(56));
     let refreshes = world.server.refreshes();
@@ -171,7 +205,11 @@ fn w6_flapping_network_makes_no_storm_of_refreshes_and_honours_retry_after() {
         world.network(true);
         world.run_for(100);
     }
-    assert_eq!(world.server.refreshes(), refreshes, "the server asked to be left alone");
+    assert_eq!(
+        world.server.refreshes(),
+        refreshes,
+        "the server asked to be left alone"
+    );
 }
 
 #[test]
@@ -222,7 +260,14 @@ fn w6_disconnect_wins_over_every_timer_and_late_answer() {
         world.network(true);
         world.run_for(hours(3));
         let by = ClosedBy::Application;
-        assert_eq!(world.socket_state(), &SocketState::Closed { by, code: 1000, reason: "bye".into() });
+        assert_eq!(
+            world.socket_state(),
+            &SocketState::Closed {
+                by,
+                code: 1000,
+                reason: "bye".into()
+            }
+        );
         assert_eq!(world.ws.attempts(), attempts, "after {steps} steps");
         assert!(world.ws.open.is_empty());
         world.logout();

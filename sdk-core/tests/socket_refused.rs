@@ -30,10 +30,17 @@ fn w8_a_refused_token_is_refreshed_and_the_next_attempt_carries_the_new_one() {
         world.ws.refuse_as = way;
         world.server.revoke_access();
         world.cut_all();
-        assert!(world.run_until(mins(1), |world| world.is_open() && world.ws.tokens().len() > 2), "{way:?}");
+        assert!(
+            world.run_until(mins(1), |world| world.is_open() && world.ws.tokens().len() > 2),
+            "{way:?}"
+        );
         world.run_for(mins(1));
         assert!(world.is_open(), "{way:?}");
-        assert_eq!((world.server.refreshes(), world.ws.tokens()), (1, vec![1, 1, 2]), "{way:?}");
+        assert_eq!(
+            (world.server.refreshes(), world.ws.tokens()),
+            (1, vec![1, 1, 2]),
+            "{way:?}"
+        );
     }
 }
 
@@ -44,8 +51,16 @@ fn w8_a_second_refusal_with_a_newly_issued_token_is_refused() {
         world.ws.refuse_as = way;
         world.ws.refuses_all = true;
         world.cut_all();
-        assert!(world.run_until(mins(1), is_refused), "{way:?}: {:?}", world.socket_state());
-        assert_eq!((world.server.refreshes(), world.ws.tokens()), (1, vec![1, 1, 2]), "{way:?}");
+        assert!(
+            world.run_until(mins(1), is_refused),
+            "{way:?}: {:?}",
+            world.socket_state()
+        );
+        assert_eq!(
+            (world.server.refreshes(), world.ws.tokens()),
+            (1, vec![1, 1, 2]),
+            "{way:?}"
+        );
         world.run_for(mins(50));
         assert_eq!(world.ws.attempts(), 3, "no loop");
         world.ws.refuses_all = false;
@@ -59,7 +74,11 @@ fn w8_a_second_refusal_with_a_newly_issued_token_is_refused() {
 fn w8_a_refused_token_that_is_no_longer_current_reconnects_at_once_without_a_refresh() {
     let mut world = World::open(Setup::socket(|socket| socket.renewal = Renewal::Keep));
     world.run_for(mins(57));
-    assert_eq!(world.server.refreshes(), 1, "the scene: the connection still has the first token");
+    assert_eq!(
+        world.server.refreshes(),
+        1,
+        "the scene: the connection still has the first token"
+    );
     world.close_all(4401);
     let closed = world.now;
     world.run_for(100);
@@ -95,10 +114,17 @@ fn w8_a_refusal_while_the_session_is_unreachable_never_shows_the_refused_token_a
         world.run_for(mins(30));
         assert_eq!(world.ws.tokens(), [1, 1], "{way:?}");
         assert!(world.is_signed_in());
-        assert!(matches!(world.socket_state(), SocketState::Backoff { .. } | SocketState::Authenticating));
+        assert!(matches!(
+            world.socket_state(),
+            SocketState::Backoff { .. } | SocketState::Authenticating
+        ));
         assert!(world.server.refreshes() < 200, "{}", world.server.refreshes());
         world.server.refresh_fault = None;
-        assert!(world.run_until(secs(31), World::is_open), "{way:?}: {:?}", world.socket_state());
+        assert!(
+            world.run_until(secs(31), World::is_open),
+            "{way:?}: {:?}",
+            world.socket_state()
+        );
     }
 }
 
@@ -108,12 +134,19 @@ fn w8_no_refresh_storm_against_a_server_that_closes_4401_after_a_welcome() {
     for ready in [None, Some(ready)] {
         for delay in [1, secs(2), secs(20)] {
             let mut world = World::new(Setup::socket(|socket| socket.ready = ready.clone()));
-            world.ws.on_open = vec![(0, OnOpen::Say(r#"{"type":"connected"}"#)), (delay, OnOpen::Close(4401, ""))];
+            world.ws.on_open = vec![
+                (0, OnOpen::Say(r#"{"type":"connected"}"#)),
+                (delay, OnOpen::Close(4401, "")),
+            ];
             world.login("ada");
             world.connect();
             world.run_for(mins(50));
             assert!(is_refused(&world), "{delay}: {:?}", world.socket_state());
-            assert_eq!((world.server.refreshes(), world.ws.tokens()), (1, vec![1, 2]), "{delay}");
+            assert_eq!(
+                (world.server.refreshes(), world.ws.tokens()),
+                (1, vec![1, 2]),
+                "{delay}"
+            );
         }
     }
 }
@@ -139,7 +172,10 @@ fn w8_tokens_that_live_for_seconds_and_a_server_that_closes_at_their_expiry_are_
         world.login("ada");
         world.connect();
         world.run_for(mins(20));
-        let refused: Vec<_> = world.socket_states[&FIRST].iter().filter(|(_, s)| s.name() == "refused").collect();
+        let refused: Vec<_> = world.socket_states[&FIRST]
+            .iter()
+            .filter(|(_, s)| s.name() == "refused")
+            .collect();
         assert!(refused.is_empty(), "{lifetime}: {refused:?}");
     }
 }
@@ -152,7 +188,9 @@ fn w8_a_configured_auth_message_refuses_also_on_a_connection_that_stays_open() {
     assert_eq!(waits, 1);
     world.say(r#"{"code":"token_not_valid"}"#);
     assert!(world.run_until(secs(10), |world| world.is_open() && world.ws.tokens() == [1, 2]));
-    let refused = SocketEvent::AuthRefused { ended: Ended::AuthMessage };
+    let refused = SocketEvent::AuthRefused {
+        ended: Ended::AuthMessage,
+    };
     assert!(world.events_of(FIRST).contains(&refused));
     assert_eq!(world.server.refreshes(), 1);
 }
@@ -160,7 +198,9 @@ fn w8_a_configured_auth_message_refuses_also_on_a_connection_that_stays_open() {
 #[test]
 fn w8_a_first_message_that_is_refused_leads_to_a_refresh() {
     let template = freshsocket::Json::parse(r#"{"type":"auth","token":"{token}"}"#).unwrap();
-    let mut world = World::open(Setup::socket(|socket| socket.credential = Credential::FirstMessage { template }));
+    let mut world = World::open(Setup::socket(|socket| {
+        socket.credential = Credential::FirstMessage { template }
+    }));
     world.ws.refuse_as = RefuseAs::Message(REFUSAL, 1000);
     world.server.revoke_access();
     world.cut_all();
@@ -217,21 +257,34 @@ fn w8_ten_sockets_refused_together_make_one_refresh_and_all_end_refused_when_it_
     world.ws.refuses_all = true;
     world.cut_all();
     world.run_for(mins(2));
-    assert!(sockets.iter().all(|socket| world.state_of(*socket).name() == "refused"));
+    assert!(
+        sockets
+            .iter()
+            .all(|socket| world.state_of(*socket).name() == "refused")
+    );
     assert!(world.server.refreshes() <= 3, "{}", world.server.refreshes());
 }
 
 #[test]
 fn w8_a_refused_ticket_request_is_a_refused_token() {
-    let options = TicketOptions { url: "/ticket".into(), ..TicketOptions::default() };
-    let mut world = World::open(Setup::socket(|socket| socket.credential = Credential::Ticket(options)));
+    let options = TicketOptions {
+        url: "/ticket".into(),
+        ..TicketOptions::default()
+    };
+    let mut world = World::open(Setup::socket(|socket| {
+        socket.credential = Credential::Ticket(options)
+    }));
     world.server.fault = None;
     world.server.revoke_access();
     world.server.lifetime = 0;
     world.checks.expiry = false;
     world.cut_all();
     world.run_for(mins(5));
-    assert!(is_refused(&world), "every token is refused: {:?}", world.socket_state());
+    assert!(
+        is_refused(&world),
+        "every token is refused: {:?}",
+        world.socket_state()
+    );
     assert!(world.server.refreshes() <= 2);
 }
 

@@ -11,7 +11,8 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Map, Value, json};
 
 use crate::args::{
-    Args, CredentialArgs, OutboxName, PlacementName, PresetName, RenewalName, SignInArgs, SocketArgs, WhenFullName,
+    Args, CredentialArgs, OutboxName, PlacementName, PresetName, RenewalName, SignInArgs, SocketArgs,
+    WhenFullName,
 };
 use crate::exit::{Code, Failure};
 use crate::parse::Condition;
@@ -78,11 +79,21 @@ fn put_credential(tree: &mut Tree, args: &CredentialArgs) -> Result<(), Failure>
     // The flag, the placement it belongs to, the member it sets, its value.
     let details = [
         ("--marker", Subprotocol, "name", text(&args.marker)),
-        ("--param", if with_ticket { Ticket } else { Query }, "parameter", param),
+        (
+            "--param",
+            if with_ticket { Ticket } else { Query },
+            "parameter",
+            param,
+        ),
         ("--header-name", Header, "name", text(&args.header_name)),
         ("--header-prefix", Header, "prefix", text(&args.header_prefix)),
         ("--cookie-name", Cookie, "name", text(&args.cookie_name)),
-        ("--first-message", FirstMessage, "template", args.first_message.as_deref().map(template)),
+        (
+            "--first-message",
+            FirstMessage,
+            "template",
+            args.first_message.as_deref().map(template),
+        ),
         ("--ticket-url", Ticket, "url", text(&args.ticket_url)),
         ("--ticket-method", Ticket, "method", method),
         ("--ticket-pointer", Ticket, "pointer", text(&args.ticket_pointer)),
@@ -90,11 +101,15 @@ fn put_credential(tree: &mut Tree, args: &CredentialArgs) -> Result<(), Failure>
     let mut placement = args.placement;
     for (flag, belongs_to, member, value) in details {
         let Some(value) = value else { continue };
-        let in_file = tree.at("socket.credential.placement").and_then(Value::as_str) == Some(belongs_to.json());
+        let in_file =
+            tree.at("socket.credential.placement").and_then(Value::as_str) == Some(belongs_to.json());
         match placement {
             Some(given) if given != belongs_to => {
                 let name = belongs_to.json();
-                return Err(Failure::usage(format!("{flag} belongs to the placement {name}, not {}", given.json())));
+                return Err(Failure::usage(format!(
+                    "{flag} belongs to the placement {name}, not {}",
+                    given.json()
+                )));
             }
             // What the file says more about this placement stays.
             _ if in_file => {}
@@ -113,7 +128,10 @@ fn put_credential(tree: &mut Tree, args: &CredentialArgs) -> Result<(), Failure>
     }
     if let Some(message) = &args.renewal_message {
         let in_band = RenewalName::InBand.json();
-        tree.put("socket.renewal", json!({ "mode": in_band, "template": template(message) }))?;
+        tree.put(
+            "socket.renewal",
+            json!({ "mode": in_band, "template": template(message) }),
+        )?;
     }
     Ok(())
 }
@@ -134,7 +152,11 @@ fn put_socket(tree: &mut Tree, args: &SocketArgs) -> Result<(), Failure> {
         tree.put("socket.ready", matcher(&args.ready))?;
     }
     if !args.auth_error.is_empty() {
-        let any: Vec<Value> = args.auth_error.iter().map(|one| matcher(std::slice::from_ref(one))).collect();
+        let any: Vec<Value> = args
+            .auth_error
+            .iter()
+            .map(|one| matcher(std::slice::from_ref(one)))
+            .collect();
         tree.put("socket.authError", json!(any))?;
     }
     for (code, action) in &args.close_code {
@@ -164,7 +186,9 @@ fn put_defaults(tree: &mut Tree, args: &SignInArgs) -> Result<(), Failure> {
         None if is_cookie => tree.put("socket.credential", json!({ "placement": "cookie" }))?,
         Some(placement) if placement != "none" && !signs_in => {
             let how = "--user, FRESHSOCKET_TOKEN, --token-stdin, --token-command or --store";
-            return Err(Failure::usage(format!("socket.credential: who signs in? Give {how}")));
+            return Err(Failure::usage(format!(
+                "socket.credential: who signs in? Give {how}"
+            )));
         }
         _ => {}
     }
@@ -180,16 +204,37 @@ fn set_paths(options: &mut Options, args: &SignInArgs) {
     let preset = options.session.preset.endpoints();
     let model = Preset::SimpleJwt.endpoints();
     let endpoints = &mut options.session.endpoints;
-    let set = |endpoint: &mut Option<Endpoint>, path: &Option<String>, preset: Option<Endpoint>, model: Option<Endpoint>| {
+    let set = |endpoint: &mut Option<Endpoint>,
+               path: &Option<String>,
+               preset: Option<Endpoint>,
+               model: Option<Endpoint>| {
         if let Some(path) = path {
             let found = endpoint.take().or(preset).or(model).unwrap_or_default();
-            *endpoint = Some(Endpoint { path: path.clone(), ..found });
+            *endpoint = Some(Endpoint {
+                path: path.clone(),
+                ..found
+            });
         }
     };
     set(&mut endpoints.login, &args.login_path, preset.login, model.login);
-    set(&mut endpoints.refresh, &args.refresh_path, preset.refresh, model.refresh);
-    set(&mut endpoints.verify, &args.verify_path, preset.verify, model.verify);
-    set(&mut endpoints.logout, &args.logout_path, preset.logout, model.logout);
+    set(
+        &mut endpoints.refresh,
+        &args.refresh_path,
+        preset.refresh,
+        model.refresh,
+    );
+    set(
+        &mut endpoints.verify,
+        &args.verify_path,
+        preset.verify,
+        model.verify,
+    );
+    set(
+        &mut endpoints.logout,
+        &args.logout_path,
+        preset.logout,
+        model.logout,
+    );
 }
 
 /// The options' JSON form while it is put together.
@@ -208,7 +253,9 @@ impl Tree {
                 *place = Value::Object(Map::new());
             }
             let Value::Object(members) = place else {
-                return Err(Failure::usage(format!("{path}: there is no {step:?} here, because it is inside a value")));
+                return Err(Failure::usage(format!(
+                    "{path}: there is no {step:?} here, because it is inside a value"
+                )));
             };
             place = members.entry(step).or_insert(Value::Null);
         }
@@ -233,12 +280,19 @@ impl Tree {
 
 fn read_file(file: &Path) -> Result<Value, Failure> {
     let failed = |cause: String| {
-        let error = Error::new(ErrorKind::InvalidOptions, format!("{} cannot be used", file.display()));
+        let error = Error::new(
+            ErrorKind::InvalidOptions,
+            format!("{} cannot be used", file.display()),
+        );
         Failure::new(Code::Usage, "options", error.with_cause(cause))
     };
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     let value: Value = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    if value.is_object() { Ok(value) } else { Err(failed("it is not a JSON object".into())) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(failed("it is not a JSON object".into()))
+    }
 }
 
 /// The certificates in a file: PEM, or else one in DER.
@@ -266,7 +320,9 @@ fn origin_of(ws_url: &str) -> String {
 }
 
 fn matcher(conditions: &[Condition]) -> Value {
-    let pairs = conditions.iter().map(|one| (one.pointer.clone(), one.value.clone()));
+    let pairs = conditions
+        .iter()
+        .map(|one| (one.pointer.clone(), one.value.clone()));
     Value::Object(pairs.collect())
 }
 

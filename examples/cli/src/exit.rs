@@ -42,11 +42,18 @@ pub(crate) struct Exit {
 
 impl Exit {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), silent: false }
+        Self {
+            code,
+            reason: reason.into(),
+            silent: false,
+        }
     }
 
     pub(crate) fn silent() -> Self {
-        Self { silent: true, ..Self::new(Code::Ok, "") }
+        Self {
+            silent: true,
+            ..Self::new(Code::Ok, "")
+        }
     }
 
     pub(crate) fn process_code(&self) -> ExitCode {
@@ -65,12 +72,20 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, during: &'static str, error: Error) -> Self {
-        Self { exit: Exit::new(code, error.to_string()), during, error }
+        Self {
+            exit: Exit::new(code, error.to_string()),
+            during,
+            error,
+        }
     }
 
     /// A mistake in flags or configuration.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Code::Usage, "options", Error::new(ErrorKind::InvalidOptions, message.into()))
+        Self::new(
+            Code::Usage,
+            "options",
+            Error::new(ErrorKind::InvalidOptions, message.into()),
+        )
     }
 
     /// A mistake in flags or configuration that the SDK or the system found.

@@ -27,12 +27,18 @@ impl Expectations {
     pub(crate) fn from_args(args: &ScriptArgs) -> Result<Self, Failure> {
         let mut open: Vec<Expect> = args.expect.iter().cloned().map(Expect::Text).collect();
         for text in &args.expect_regex {
-            let regex = Regex::new(text).map_err(|error| Failure::usage(format!("--expect-regex: {error}")))?;
+            let regex =
+                Regex::new(text).map_err(|error| Failure::usage(format!("--expect-regex: {error}")))?;
             open.push(Expect::Regex(regex));
         }
         open.extend(args.expect_json.iter().cloned().map(Expect::Json));
         let any = !open.is_empty() || args.count.is_some();
-        Ok(Self { open, count: args.count, seen: 0, any })
+        Ok(Self {
+            open,
+            count: args.count,
+            seen: 0,
+            any,
+        })
     }
 
     /// Whether anything is expected at all.
@@ -53,12 +59,10 @@ impl Expectations {
         }
         let text = std::str::from_utf8(message.as_bytes()).ok();
         let json = text.and_then(|text| serde_json::from_str(text).ok());
-        self.open.retain(|expect| {
-            !match expect {
-                Expect::Text(wanted) => text.is_some_and(|text| text.contains(wanted)),
-                Expect::Regex(regex) => text.is_some_and(|text| regex.is_match(text)),
-                Expect::Json(condition) => json.as_ref().is_some_and(|json| condition.holds(json)),
-            }
+        self.open.retain(|expect| !match expect {
+            Expect::Text(wanted) => text.is_some_and(|text| text.contains(wanted)),
+            Expect::Regex(regex) => text.is_some_and(|text| regex.is_match(text)),
+            Expect::Json(condition) => json.as_ref().is_some_and(|json| condition.holds(json)),
         });
     }
 

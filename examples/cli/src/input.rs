@@ -27,9 +27,12 @@ impl Format {
     pub(crate) fn message(self, line: Vec<u8>) -> Result<Message, Error> {
         if self == Self::Base64 {
             let bytes = BASE64_STANDARD.decode(line.trim_ascii());
-            return bytes.map(Message::binary).map_err(|error| refuse("is not base64", error.to_string()));
+            return bytes
+                .map(Message::binary)
+                .map_err(|error| refuse("is not base64", error.to_string()));
         }
-        let text = String::from_utf8(line).map_err(|error| refuse("is not UTF-8", error.utf8_error().to_string()))?;
+        let text = String::from_utf8(line)
+            .map_err(|error| refuse("is not UTF-8", error.utf8_error().to_string()))?;
         if self == Self::Json {
             let checked = serde_json::from_str::<serde::de::IgnoredAny>(&text);
             checked.map_err(|error| refuse("is not JSON", error.to_string()))?;
@@ -43,7 +46,11 @@ fn refuse(what: &str, cause: String) -> Error {
 }
 
 /// Starts reading. The channel ends with the input.
-pub(crate) fn read_lines(format: Format, longest: usize, skip_empty: bool) -> mpsc::Receiver<Result<Message, Error>> {
+pub(crate) fn read_lines(
+    format: Format,
+    longest: usize,
+    skip_empty: bool,
+) -> mpsc::Receiver<Result<Message, Error>> {
     let (lines, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
         let mut stdin = io::stdin().lock();
@@ -70,7 +77,10 @@ pub(crate) fn read_lines(format: Format, longest: usize, skip_empty: bool) -> mp
 }
 
 /// The next line without its end, in bounded memory; `None` at the end of the input.
-pub(crate) fn read_line(input: &mut impl BufRead, longest: usize) -> io::Result<Option<Result<Vec<u8>, TooLong>>> {
+pub(crate) fn read_line(
+    input: &mut impl BufRead,
+    longest: usize,
+) -> io::Result<Option<Result<Vec<u8>, TooLong>>> {
     let (mut line, mut seen_any, mut too_long) = (Vec::new(), false, false);
     loop {
         let available = match input.fill_buf() {
@@ -118,10 +128,16 @@ mod tests {
 
     #[test]
     fn formats_refuse_what_is_none() {
-        assert_eq!(Format::Base64.message(b"AAE= ".to_vec()).unwrap().as_bytes(), [0, 1]);
+        assert_eq!(
+            Format::Base64.message(b"AAE= ".to_vec()).unwrap().as_bytes(),
+            [0, 1]
+        );
         assert!(Format::Base64.message(b"!".to_vec()).is_err());
         assert!(Format::Json.message(b"{".to_vec()).is_err());
-        assert_eq!(Format::Json.message(b"{}".to_vec()).unwrap().as_text(), Some("{}"));
+        assert_eq!(
+            Format::Json.message(b"{}".to_vec()).unwrap().as_text(),
+            Some("{}")
+        );
         assert!(Format::Text.message(vec![0xff]).is_err());
     }
 }

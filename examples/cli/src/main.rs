@@ -12,6 +12,7 @@ mod input;
 mod logging;
 mod output;
 mod parse;
+mod plan;
 mod run;
 mod secrets;
 mod sender;
@@ -54,14 +55,14 @@ fn prepare_and_run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     logging::start(args.output.verbose);
     let secrets = secrets::Secrets::gather(&args.sign_in)?;
-    let plan = run::Plan::from_args(args)?;
+    let plan = plan::Plan::from_args(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::unexpected("the runtime could not be started", &error))?;
     let exit = runtime.block_on(run::run(config, secrets, plan, output));
-    // The thread that reads standard input may wait for ever, and a prompt as well.
-    runtime.shutdown_background();
+    // Long enough for an interrupted prompt to give the terminal its echo back; nothing else is waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     exit
 }

@@ -26,17 +26,27 @@ impl Condition {
 pub(crate) fn set(text: &str) -> Result<Set, String> {
     let (path, value) = pair(text)?;
     if path.split('.').any(str::is_empty) {
-        return Err(format!("{path:?} is not a path such as socket.heartbeat.intervalMs"));
+        return Err(format!(
+            "{path:?} is not a path such as socket.heartbeat.intervalMs"
+        ));
     }
-    Ok(Set { path, value: json_or_text(&value)? })
+    Ok(Set {
+        path,
+        value: json_or_text(&value)?,
+    })
 }
 
 pub(crate) fn condition(text: &str) -> Result<Condition, String> {
     let (pointer, value) = pair(text)?;
     if !pointer.starts_with('/') {
-        return Err(format!("{pointer:?} is not a JSON pointer (it begins with a slash, RFC 6901)"));
+        return Err(format!(
+            "{pointer:?} is not a JSON pointer (it begins with a slash, RFC 6901)"
+        ));
     }
-    Ok(Condition { pointer, value: json_or_text(&value)? })
+    Ok(Condition {
+        pointer,
+        value: json_or_text(&value)?,
+    })
 }
 
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
@@ -48,7 +58,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn close_code(text: &str) -> Result<(u16, String), String> {
     let (code, action) = pair(text)?;
-    let code = code.parse().map_err(|_| format!("{code:?} is not a close code"))?;
+    let code = code
+        .parse()
+        .map_err(|_| format!("{code:?} is not a close code"))?;
     // Both spellings: that of flags and that of the configuration.
     let mut camel = String::new();
     for (n, part) in action.split('-').enumerate() {
@@ -62,13 +74,17 @@ pub(crate) fn close_code(text: &str) -> Result<(u16, String), String> {
     }
     match camel.as_str() {
         "retry" | "refreshThenRetry" | "stop" | "stopOnRepeat" => Ok((code, camel)),
-        _ => Err(format!("{action:?} is none of retry, refreshThenRetry, stop, stopOnRepeat")),
+        _ => Err(format!(
+            "{action:?} is none of retry, refreshThenRetry, stop, stopOnRepeat"
+        )),
     }
 }
 
 /// `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let ms_each = match unit.trim() {
         "ms" => 1.0,
@@ -77,7 +93,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000.0,
         _ => return Err(format!("{unit:?} is no unit of time: ms, s, m, h")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a time such as 30s or 500ms"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is not a time such as 30s or 500ms"))?;
     Duration::try_from_secs_f64(number * ms_each / 1_000.0)
         .ok()
         .filter(|time| time.as_secs() < 366 * 86_400)
@@ -110,7 +128,10 @@ mod tests {
     #[test]
     fn values_are_json_or_else_text() {
         assert_eq!(set("a.b=1").unwrap().value, serde_json::json!(1));
-        assert_eq!(set("a=http://h?x=y").unwrap().value, serde_json::json!("http://h?x=y"));
+        assert_eq!(
+            set("a=http://h?x=y").unwrap().value,
+            serde_json::json!("http://h?x=y")
+        );
         assert!(set("a={x").is_err() && set("a..b=1").is_err() && set("=1").is_err() && set("a").is_err());
         assert_eq!(condition("/t=null").unwrap().value, serde_json::Value::Null);
         assert!(condition("t=1").is_err());
@@ -118,7 +139,10 @@ mod tests {
 
     #[test]
     fn close_codes_in_either_spelling() {
-        assert_eq!(close_code("4401=refresh-then-retry"), Ok((4401, "refreshThenRetry".into())));
+        assert_eq!(
+            close_code("4401=refresh-then-retry"),
+            Ok((4401, "refreshThenRetry".into()))
+        );
         assert_eq!(close_code("1000=stop"), Ok((1000, "stop".into())));
         assert!(close_code("x=stop").is_err() && close_code("1000=maybe").is_err());
     }

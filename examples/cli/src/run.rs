@@ -3,74 +3,32 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use freshsocket::options::Credential;
+use freshsocket::store::Swapped;
 use freshsocket::{
-    ClosedBy, Error, ErrorKind, SendStatus, Session, SessionState, Socket, SocketEvent, SocketHandle, SocketState,
+    ClosedBy, Error, ErrorKind, FileStore, SendStatus, Session, SessionState, Socket, SocketEvent,
+    SocketHandle, SocketState, Store as _,
 };
 use tokio::time::Instant;
 
-use crate::args::Args;
 use crate::config::Config;
 use crate::exit::{Code, Exit, Failure};
 use crate::expect::Expectations;
 use crate::input::{self, Format};
 use crate::output::{Line, Output, Sent};
+use crate::plan::Plan;
 use crate::secrets::{Secrets, Source};
-use crate::sender::{Outgoing, Sender};
+use crate::sender::Sender;
 use crate::sign_in;
 use crate::signals::Interrupted;
 use crate::watch::{Seen, Watch};
 
-/// An expectation without a deadline gets this one: a script must not hang.
-const EXPECT_WITHIN: Duration = Duration::from_secs(30);
-
-/// What to do and when to end.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    first: Vec<Outgoing>,
-    format: Format,
-    reads_stdin: bool,
-    expect: Expectations,
-    open_within: Option<Duration>,
-    duration: Option<Duration>,
-    /// The end of what is to be sent is the end of the run.
-    ends_with_input: bool,
-}
-
-impl Plan {
-    pub(crate) fn from_args(args: &Args) -> Result<Self, Failure> {
-        let script = &args.script;
-        let format = match (script.json_lines, script.binary_base64) {
-            (true, _) => Format::Json,
-            (_, true) => Format::Base64,
-            _ => Format::Text,
-        };
-        let first: Vec<Outgoing> = script.send.iter().map(|text| format.message(text.clone().into_bytes())).collect();
-        if let Some(Err(error)) = first.iter().find(|outgoing| outgoing.is_err()) {
-            return Err(Failure::new(Code::Usage, "options", error.clone()));
-        }
-        let expect = Expectations::from_args(script)?;
-        let duration = script.duration.or_else(|| expect.any().then_some(EXPECT_WITHIN));
-        let has_input = !script.no_stdin || !first.is_empty();
-        Ok(Self {
-            ends_with_input: has_input && !script.keep_open && duration.is_none(),
-            first,
-            format,
-            reads_stdin: !script.no_stdin,
-            expect,
-            open_within: Some(script.open_within).filter(|limit| !limit.is_zero()),
-            duration,
-        })
-    }
-
-    /// How long the sign-in may take.
-    fn sign_in_limit(&self) -> Option<Duration> {
-        self.open_within.into_iter().chain(self.duration).min()
-    }
-}
-
 /// Everything, from the options to the exit code.
-pub(crate) async fn run(config: Config, mut secrets: Secrets, plan: Plan, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    config: Config,
+    mut secrets: Secrets,
+    plan: Plan,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let failed = |error| Failure::unexpected("signals cannot be received", &error);
     let mut interrupted = Interrupted::listen().map_err(failed)?;
     let session = sign_in::build(&config, &secrets).await?;
@@ -85,25 +43,38 @@ pub(crate) async fn run(config: Config, mut secrets: Secrets, plan: Plan, output
             tokio::select! {
                 biased;
                 code = interrupted.wait() => return Ok(Exit::new(code, "interrupted")),
-                Some(seen) = watch.change(), if has_session => tell(output, &seen, &[]),
+                Some(seen) = watch.change(), if has_session => tell(output, &seen),
                 start = &mut signing_in => break start?,
             }
         }
     };
 
-    let socket = session.socket_with(config.options.socket.clone()).connect().map_err(Failure::options)?;
+    let socket = session
+        .socket_with(config.options.socket.clone())
+        .connect()
+        .map_err(Failure::options)?;
     let handle = socket.handle();
     watch.add(&handle);
     handle.connect();
     let lines = plan.reads_stdin.then(|| {
         let longest = config.options.socket.limits.max_message_bytes;
-        let longest = if plan.format == Format::Base64 { longest.saturating_mul(2) } else { longest };
+        let longest = if plan.format == Format::Base64 {
+            longest.saturating_mul(2)
+        } else {
+            longest
+        };
         input::read_lines(plan.format, longest, std::io::stdin().is_terminal())
     });
-    let Plan { first, expect, open_within, duration, ends_with_input, .. } = plan;
+    let Plan {
+        first,
+        expect,
+        open_within,
+        duration,
+        ends_with_input,
+        ..
+    } = plan;
     let run = Run {
         sender: Sender::start(handle.clone(), first, lines),
-        offered: offered(&config),
         session,
         socket,
         handle,
@@ -112,6 +83,7 @@ pub(crate) async fn run(config: Config, mut secrets: Secrets, plan: Plan, output
         expect,
         has_session,
         logout: secrets.logout,
+        store: secrets.store.map(FileStore::new),
         ends_with_input,
         opened: false,
         input_over: false,
@@ -119,16 +91,9 @@ pub(crate) async fn run(config: Config, mut secrets: Secrets, plan: Plan, output
         over: None,
     };
     let deadline = |limit: Option<Duration>| limit.map(|limit| start + limit);
-    Ok(run.until_the_end(deadline(open_within), deadline(duration), interrupted).await)
-}
-
-/// The subprotocols that may be printed if the server selects them.
-fn offered(config: &Config) -> Vec<String> {
-    let mut offered = config.options.socket.subprotocols.clone();
-    if let Credential::Subprotocol { name } = &config.options.socket.credential {
-        offered.push(name.clone());
-    }
-    offered
+    Ok(run
+        .until_the_end(deadline(open_within), deadline(duration), interrupted)
+        .await)
 }
 
 struct Run<'a> {
@@ -138,10 +103,10 @@ struct Run<'a> {
     watch: Watch,
     sender: Sender,
     output: &'a Output,
-    offered: Vec<String>,
     expect: Expectations,
     has_session: bool,
     logout: bool,
+    store: Option<FileStore>,
     ends_with_input: bool,
     /// A connection was open at least once.
     opened: bool,
@@ -196,7 +161,10 @@ impl Run<'_> {
             // The state now, and not one that was told: that may be of before a sign-in.
             if let SessionState::SignedOut { cause } = self.session.state() {
                 let why = serde_json::to_string(&cause).unwrap_or_default();
-                return Some(Exit::new(Code::Ended, format!("signed out: {}", why.trim_matches('"'))));
+                return Some(Exit::new(
+                    Code::Ended,
+                    format!("signed out: {}", why.trim_matches('"')),
+                ));
             }
         }
         let done = self.ends_with_input && self.input_over && self.opened;
@@ -205,11 +173,19 @@ impl Run<'_> {
 
     fn ended_by_server(&self, error: &Error) -> Exit {
         match self.handle.state() {
-            SocketState::Closed { by: ClosedBy::Server, code: 1000, .. } if self.expect.any() => self.unmet(),
-            SocketState::Closed { by: ClosedBy::Server, code: 1000, .. } => {
-                Exit::new(Code::Ok, "the server closed the connection normally")
+            SocketState::Closed {
+                by: ClosedBy::Server,
+                code: 1000,
+                ..
+            } if self.expect.any() => self.unmet(),
+            SocketState::Closed {
+                by: ClosedBy::Server,
+                code: 1000,
+                ..
+            } => Exit::new(Code::Ok, "the server closed the connection normally"),
+            _ if error.kind() == ErrorKind::AttemptsExhausted => {
+                Exit::new(Code::Unreachable, error.message().to_owned())
             }
-            _ if error.kind() == ErrorKind::AttemptsExhausted => Exit::new(Code::Unreachable, error.message().to_owned()),
             _ => Exit::new(Code::Ended, error.to_string()),
         }
     }
@@ -231,17 +207,20 @@ impl Run<'_> {
     /// Prints what was told and remembers what matters.
     fn take(&mut self, seen: Seen) {
         if self.has_session || !matches!(seen, Seen::Session(_) | Seen::SessionEvent(_)) {
-            tell(self.output, &seen, &self.offered);
+            tell(self.output, &seen);
         }
         match &seen {
             Seen::SocketEvent(SocketEvent::Opened { .. }) => self.opened = true,
-            Seen::Message(message) => self.expect.see(message),
+            Seen::Message(message) => return self.expect.see(message),
             Seen::Over(error) => self.over = Some(error.clone()),
             _ => {}
         }
         match self.watch.newly_missed() {
             0 => {}
-            count => self.output.line(&Line::Missed { stream: "states and events", count }),
+            count => self.output.line(&Line::Missed {
+                stream: "states and events",
+                count,
+            }),
         }
     }
 
@@ -251,17 +230,27 @@ impl Run<'_> {
             return;
         };
         self.lost += u64::from(matches!(status, SendStatus::Failed(_)));
-        self.output.line(&Line::Send { send, status: &status });
+        self.output.line(&Line::Send {
+            send,
+            status: &status,
+        });
     }
 
     /// Closes with code 1000, and prints what is still told.
     async fn close(&mut self) {
         self.sender.stop();
-        let (handle, session, logout) = (self.handle.clone(), self.session.clone(), self.logout);
+        let (handle, session) = (self.handle.clone(), self.session.clone());
+        let (logout, store, output) = (self.logout, self.store.take(), self.output);
         let closing = async move {
             handle.disconnect().await;
             if logout {
                 let _ = session.logout().await;
+                if let Some(Err(error)) = forget(store).await {
+                    output.line(&Line::Error {
+                        during: "store",
+                        error: &error,
+                    });
+                }
             }
             session.close().await;
         };
@@ -282,21 +271,43 @@ impl Run<'_> {
     /// The final word, which knows what became of everything that was to be sent.
     fn settle(&self, exit: Exit) -> Exit {
         if exit.code == Code::Ok && self.lost > 0 && !self.expect.any() {
-            return Exit::new(Code::NotSent, format!("{} of what was to be sent was not", self.lost));
+            return Exit::new(
+                Code::NotSent,
+                format!("{} of what was to be sent was not", self.lost),
+            );
         }
         exit
     }
 }
 
+/// Clears the store. The SDK does so as well, but not before `logout` returns, and this process ends next.
+async fn forget(store: Option<FileStore>) -> Option<Result<(), Error>> {
+    let store = store?;
+    let clear = async {
+        let mut held = store.load().await?;
+        while held.session.is_some() {
+            match store.swap(held.version, None).await? {
+                Swapped::Done(_) => break,
+                Swapped::Conflict(now) => held = now,
+            }
+        }
+        Ok(())
+    };
+    Some(clear.await)
+}
+
 /// Prints what was told.
-fn tell(output: &Output, seen: &Seen, offered: &[String]) {
+fn tell(output: &Output, seen: &Seen) {
     let line = match seen {
         Seen::Session(state) => Some(Line::Session { state }),
         Seen::SessionEvent(event) => Line::of_session(event),
         Seen::Socket(state) => Some(Line::Socket { state }),
-        Seen::SocketEvent(event) => Line::of_socket(event, offered),
+        Seen::SocketEvent(event) => Line::of_socket(event),
         Seen::Message(message) => Some(Line::Message { message }),
-        Seen::Over(error) => Some(Line::Error { during: "socket", error }),
+        Seen::Over(error) => Some(Line::Error {
+            during: "socket",
+            error,
+        }),
     };
     if let Some(line) = line {
         output.line(&line);

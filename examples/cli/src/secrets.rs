@@ -51,7 +51,8 @@ pub(crate) struct Login {
 impl SignInArgs {
     /// Whether anybody is to be signed in.
     pub(crate) fn signs_in(&self) -> bool {
-        let flags = self.user.is_some() || self.token_stdin || self.token_command.is_some() || self.store.is_some();
+        let flags =
+            self.user.is_some() || self.token_stdin || self.token_command.is_some() || self.store.is_some();
         flags || variable(TOKEN).is_some()
     }
 }
@@ -83,7 +84,12 @@ impl Secrets {
         } else {
             Source::Nobody
         };
-        Ok(Self { source, store: args.store.clone(), new_login: args.new_login, logout: args.logout })
+        Ok(Self {
+            source,
+            store: args.store.clone(),
+            new_login: args.new_login,
+            logout: args.logout,
+        })
     }
 }
 
@@ -94,7 +100,9 @@ impl Login {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("no password: set {PASSWORD}, or use --password-stdin")));
+            return Err(Failure::usage(format!(
+                "no password: set {PASSWORD}, or use --password-stdin"
+            )));
         }
         let typed = rpassword::prompt_password(format!("Password of {}: ", self.user)).map_err(|error| {
             if error.kind() == std::io::ErrorKind::Interrupted {
@@ -110,17 +118,33 @@ impl Login {
     /// Names and values as the login endpoint's body has them.
     pub(crate) fn fields(&self, preset: Preset) -> Vec<(String, Secret)> {
         let email = matches!(preset, Preset::NodeJwt | Preset::TokenOnly);
-        let user_field = self.user_field.clone().unwrap_or_else(|| if email { "email" } else { "username" }.to_owned());
+        let user_field = self
+            .user_field
+            .clone()
+            .unwrap_or_else(|| if email { "email" } else { "username" }.to_owned());
         let mut fields = vec![(user_field, Secret::from(self.user.as_str()))];
-        fields.extend(self.password.clone().map(|password| (self.password_field.clone(), password)));
-        fields.extend(self.more.iter().map(|(name, value)| (name.clone(), Secret::from(value.as_str()))));
+        fields.extend(
+            self.password
+                .clone()
+                .map(|password| (self.password_field.clone(), password)),
+        );
+        fields.extend(
+            self.more
+                .iter()
+                .map(|(name, value)| (name.clone(), Secret::from(value.as_str()))),
+        );
         fields
     }
 }
 
 fn grant(access: String, refresh: Option<String>) -> TokenGrant {
     let (access, refresh) = (AccessToken::from(access), refresh.map(RefreshToken::from));
-    TokenGrant { access, refresh, expires_in_ms: None, user: None }
+    TokenGrant {
+        access,
+        refresh,
+        expires_in_ms: None,
+        user: None,
+    }
 }
 
 /// An environment variable that is set to something.
@@ -132,11 +156,14 @@ fn variable(name: &str) -> Option<String> {
 fn first_line(flag: &str) -> Result<String, Failure> {
     let line = crate::input::read_line(&mut std::io::stdin().lock(), LONGEST);
     match line {
-        Ok(Some(Ok(line))) if !line.is_empty() => {
-            String::from_utf8(line).map_err(|_| Failure::usage(format!("{flag}: the first line is not UTF-8")))
-        }
+        Ok(Some(Ok(line))) if !line.is_empty() => String::from_utf8(line)
+            .map_err(|_| Failure::usage(format!("{flag}: the first line is not UTF-8"))),
         Ok(Some(Err(_))) => Err(Failure::usage(format!("{flag}: the first line is too long"))),
-        Ok(_) => Err(Failure::usage(format!("{flag}: the first line of standard input is empty"))),
-        Err(error) => Err(Failure::usage(format!("{flag}: standard input cannot be read: {error}"))),
+        Ok(_) => Err(Failure::usage(format!(
+            "{flag}: the first line of standard input is empty"
+        ))),
+        Err(error) => Err(Failure::usage(format!(
+            "{flag}: standard input cannot be read: {error}"
+        ))),
     }
 }

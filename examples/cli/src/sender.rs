@@ -32,7 +32,12 @@ impl Sender {
     ) -> Self {
         let (report, reports) = mpsc::channel(WAITING);
         let (stop, stopped) = watch::channel(false);
-        let task = Task { handle, report, stopped, sends: 0 };
+        let task = Task {
+            handle,
+            report,
+            stopped,
+            sends: 0,
+        };
         tokio::spawn(task.run(first, lines));
         Self { reports, stop }
     }
@@ -122,7 +127,9 @@ impl Task {
 
     /// Waits until sending can succeed, or cannot any more.
     async fn writable(&self) {
-        self.handle.wait_for(|state| state.is_open() || state.is_final()).await;
+        self.handle
+            .wait_for(|state| state.is_open() || state.is_final())
+            .await;
     }
 }
 

@@ -38,7 +38,10 @@ pub(crate) async fn sign_in(
     limit: Option<Duration>,
     output: &Output,
 ) -> Result<Instant, Failure> {
-    let wanted = matches!(secrets.source, Source::Password(_) | Source::Token(_) | Source::Stored);
+    let wanted = matches!(
+        secrets.source,
+        Source::Password(_) | Source::Token(_) | Source::Stored
+    );
     let restored = wanted && !secrets.new_login && is_signed_in(session).await;
     if !restored {
         if matches!(secrets.source, Source::Stored) {
@@ -85,7 +88,12 @@ async fn ask_for_password(secrets: &mut Secrets) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn attempts(session: &Session, options: &Options, source: &Source, output: &Output) -> Result<(), Failure> {
+async fn attempts(
+    session: &Session,
+    options: &Options,
+    source: &Source,
+    output: &Output,
+) -> Result<(), Failure> {
     let mut failures = 0;
     loop {
         let error = match attempt(session, options, source).await {
@@ -99,18 +107,28 @@ async fn attempts(session: &Session, options: &Options, source: &Source, output:
             ErrorKind::InvalidOptions | ErrorKind::InsecureUrl | ErrorKind::Unsupported => Code::Usage,
             _ => Code::Unexpected,
         };
-        let exhausted = options.socket.reconnect.max_attempts.is_some_and(|most| failures >= most);
+        let exhausted = options
+            .socket
+            .reconnect
+            .max_attempts
+            .is_some_and(|most| failures >= most);
         if code != Code::Unreachable || exhausted {
             return Err(Failure::new(code, "signIn", error));
         }
-        output.line(&Line::Error { during: "signIn", error: &error });
+        output.line(&Line::Error {
+            during: "signIn",
+            error: &error,
+        });
         wait_for_next(session, source, &options.session.refresh.retry, failures - 1).await;
     }
 }
 
 async fn attempt(session: &Session, options: &Options, source: &Source) -> Result<(), Error> {
     match source {
-        Source::Password(login) => session.login(login.fields(options.session.preset)).await.map(|_| ()),
+        Source::Password(login) => session
+            .login(login.fields(options.session.preset))
+            .await
+            .map(|_| ()),
         Source::Token(grant) => session.adopt(grant.clone()).await,
         Source::Command(_) => session.ensure_valid_token().await.map(|_| ()),
         Source::Stored | Source::Nobody => Ok(()),
@@ -124,7 +142,10 @@ async fn wait_for_next(session: &Session, source: &Source, retry: &RetryOptions,
         // The first is the state now.
         states.next().await;
         while let Some(state) = states.next().await {
-            if matches!(state, SessionState::Active { .. } | SessionState::SignedOut { .. }) {
+            if matches!(
+                state,
+                SessionState::Active { .. } | SessionState::SignedOut { .. }
+            ) {
                 return;
             }
         }

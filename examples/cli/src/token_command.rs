@@ -27,9 +27,17 @@ pub(crate) async fn ask(command: OsString, force: bool) -> Result<TokenAnswer, S
     let mut printed = String::new();
     if let Some(stdout) = child.stdout.take() {
         let read = stdout.take(LONGEST).read_to_string(&mut printed).await;
-        read.map_err(|error| format!("what the token command printed cannot be read: {:?}", error.kind()))?;
+        read.map_err(|error| {
+            format!(
+                "what the token command printed cannot be read: {:?}",
+                error.kind()
+            )
+        })?;
     }
-    let status = child.wait().await.map_err(|error| format!("the token command was lost: {error}"))?;
+    let status = child
+        .wait()
+        .await
+        .map_err(|error| format!("the token command was lost: {error}"))?;
     if !status.success() {
         return Err(format!("the token command failed: {status}"));
     }
@@ -38,12 +46,19 @@ pub(crate) async fn ask(command: OsString, force: bool) -> Result<TokenAnswer, S
         token if token.contains(char::is_whitespace) => {
             Err("the token command printed more than one word, which is no token".to_owned())
         }
-        token => Ok(TokenAnswer::Token { access: AccessToken::from(token), expires_in_ms: None }),
+        token => Ok(TokenAnswer::Token {
+            access: AccessToken::from(token),
+            expires_in_ms: None,
+        }),
     }
 }
 
 fn shell(command: &OsString) -> Command {
-    let (program, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+    let (program, flag) = if cfg!(windows) {
+        ("cmd", "/C")
+    } else {
+        ("sh", "-c")
+    };
     let mut shell = Command::new(program);
     shell.arg(flag).arg(command);
     shell

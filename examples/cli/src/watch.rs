@@ -1,6 +1,8 @@
 //! Everything that session and socket tell: changes, and messages.
 
-use freshsocket::{Changes, Error, Message, Session, SessionEvent, SessionState, SocketEvent, SocketHandle, SocketState};
+use freshsocket::{
+    Changes, Error, Message, Session, SessionEvent, SessionState, SocketEvent, SocketHandle, SocketState,
+};
 
 /// One thing that was told.
 #[derive(Debug)]
@@ -38,18 +40,36 @@ struct WatchedSocket {
 
 impl Watch {
     pub(crate) fn session(session: &Session) -> Self {
-        Self { events: session.events(), states: session.states(), socket: None, missed: 0 }
+        Self {
+            events: session.events(),
+            states: session.states(),
+            socket: None,
+            missed: 0,
+        }
     }
 
     /// Listens to this socket as well.
     pub(crate) fn add(&mut self, socket: &SocketHandle) {
-        self.socket = Some(WatchedSocket { events: socket.events(), states: socket.states() });
+        self.socket = Some(WatchedSocket {
+            events: socket.events(),
+            states: socket.states(),
+        });
     }
 
     /// The next state or event; `None` when there will be none. Cancel-safe.
     pub(crate) async fn change(&mut self) -> Option<Seen> {
-        let Self { states, events, socket, .. } = self;
-        let Some(WatchedSocket { states: socket_states, events: socket_events, .. }) = socket else {
+        let Self {
+            states,
+            events,
+            socket,
+            ..
+        } = self;
+        let Some(WatchedSocket {
+            states: socket_states,
+            events: socket_events,
+            ..
+        }) = socket
+        else {
             return tokio::select! {
                 biased;
                 Some(event) = events.next() => Some(Seen::SessionEvent(event)),
@@ -69,7 +89,10 @@ impl Watch {
 
     /// How many states and events were missed since the last call, because they came faster than they were taken.
     pub(crate) fn newly_missed(&mut self) -> u64 {
-        let of_socket = self.socket.as_ref().map_or(0, |socket| socket.states.missed() + socket.events.missed());
+        let of_socket = self
+            .socket
+            .as_ref()
+            .map_or(0, |socket| socket.states.missed() + socket.events.missed());
         let missed = self.states.missed() + self.events.missed() + of_socket;
         missed - std::mem::replace(&mut self.missed, missed)
     }

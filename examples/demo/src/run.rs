@@ -294,7 +294,7 @@ impl Run {
         if !matches!(timeout(HOMECOMING, goodbye).await, Ok(Ok(true))) && self.story.failures.is_empty() {
             self.story.fail("the sign-out at the end was not confirmed");
         }
-        self.story.say(Tag::Run, "signed out");
+        self.story.say(Tag::Run, "signed out by us");
     }
 }
 

@@ -181,7 +181,7 @@ impl Story {
                 );
             }
             SessionEvent::StoreFailed { error } => {
-                self.say(Tag::Session, format!("store: {}", words::error(error)))
+                self.say(Tag::Session, format!("store: {}", words::error(error)));
             }
             _ => {}
         }
@@ -200,7 +200,7 @@ impl Story {
                 );
             }
             SocketState::Refused { cause } => {
-                self.say(Tag::Socket, format!("refused: {}", words::ended(cause)))
+                self.say(Tag::Socket, format!("refused: {}", words::ended(cause)));
             }
             _ => {}
         }
@@ -239,7 +239,7 @@ impl Story {
                 ended: ended @ Ended::Http { .. },
             } => self.say(Tag::Socket, words::ended(ended)),
             SocketEvent::Unread { count } => {
-                self.say(Tag::Failed, format!("{count} messages were not read in time"))
+                self.say(Tag::Failed, format!("{count} messages were not read in time"));
             }
             _ => {}
         }

@@ -15,8 +15,9 @@ pub(crate) fn lines(story: &Story, ledger: &Ledger, interrupted: bool) -> Vec<St
         .zip(Act::ALL)
         .filter(|(outcome, act)| act.is_fault() && matches!(outcome, Outcome::Survived { .. }));
     let faults = format!(
-        "{} faults survived in {:.0} s: {} refreshes, {} handovers, {} reconnects, {} sign-outs",
+        "{} of {} faults survived in {:.0} s: {} refreshes, {} handovers, {} reconnects, {} sign-outs",
         survived.count(),
+        Act::ALL.iter().filter(|act| act.is_fault()).count(),
         seconds(story.now_ms),
         seen.refreshes,
         seen.handovers,

@@ -1,6 +1,6 @@
 //! What the SDK's states and causes are called in the picture: short, and always with what happens next.
 
-use freshsocket::{Ended, Error, SessionState, SignOutCause, SocketState};
+use freshsocket::{Ended, Error, ErrorKind, SessionState, SignOutCause, SocketState};
 
 /// How well something is, for its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,9 +86,9 @@ pub(crate) fn socket_health(state: &SocketState) -> Health {
 /// How a connection ended.
 pub(crate) fn ended(ended: &Ended) -> String {
     match ended {
-        Ended::Closed { code: 4401, .. } => "closed by the server: 4401, token no longer good".into(),
-        Ended::Closed { code: 1012, .. } => "closed by the server: 1012, it restarts".into(),
-        Ended::Closed { code, .. } => format!("closed by the server: {code}"),
+        Ended::Closed { code: 4401, .. } => "4401, the token is no longer good".into(),
+        Ended::Closed { code: 1012, .. } => "1012, the server restarts".into(),
+        Ended::Closed { code, .. } => format!("closed by the server with {code}"),
         Ended::Lost { .. } => "the connection was cut (1006)".into(),
         Ended::Silent => "nothing comes through any more".into(),
         Ended::Http { status } => format!("upgrade refused: HTTP {status}"),
@@ -105,6 +105,7 @@ pub(crate) fn ended(ended: &Ended) -> String {
 pub(crate) fn error(error: &Error) -> String {
     match error.status() {
         Some(status) => format!("HTTP {status}"),
+        None if error.kind() == ErrorKind::Unreachable => "server unreachable".into(),
         None => error.message().into(),
     }
 }

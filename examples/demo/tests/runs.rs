@@ -1,4 +1,5 @@
 //! The demo as people and machines run it: the binary, its exit code, its last line.
+#![allow(clippy::expect_used, clippy::unwrap_used)] // Helpers of tests are tests.
 
 use std::process::{Command, Output};
 

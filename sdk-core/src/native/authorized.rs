@@ -10,7 +10,7 @@ use super::session::SessionGuard;
 use crate::error::{Error, ErrorKind};
 use crate::io::Input;
 use crate::options::Url;
-use crate::secret::AccessToken;
+use crate::secret::{AccessToken, redact_url};
 
 /// Sends `reqwest` requests with a valid token.
 ///
@@ -90,7 +90,8 @@ impl AuthorizedHttp {
 
 impl std::fmt::Debug for AuthorizedHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuthorizedHttp").field("origins", &self.origins).finish_non_exhaustive()
+        let origins: Vec<_> = self.origins.iter().map(|origin| redact_url(origin)).collect();
+        f.debug_struct("AuthorizedHttp").field("origins", &origins).finish_non_exhaustive()
     }
 }
 

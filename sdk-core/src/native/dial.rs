@@ -46,7 +46,9 @@ pub(crate) async fn dial(url: &str, tls: &Arc<rustls::ClientConfig>) -> Result<T
 }
 
 pub(crate) fn unreachable(detail: impl Into<String>) -> ConnectFailure {
-    ConnectFailure::Unreachable { detail: detail.into() }
+    ConnectFailure::Unreachable {
+        detail: detail.into(),
+    }
 }
 
 impl Transport {
@@ -119,7 +121,9 @@ impl<'a> Target<'a> {
             _ => return Err(unreachable("the URL's scheme is neither ws nor wss")),
         };
         let host = url.host();
-        let port = url.authority[host.len()..].strip_prefix(':').and_then(|port| port.parse().ok());
+        let port = url.authority[host.len()..]
+            .strip_prefix(':')
+            .and_then(|port| port.parse().ok());
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']'),
             port: port.unwrap_or(if secure { 443 } else { 80 }),
@@ -131,8 +135,9 @@ impl<'a> Target<'a> {
 /// The addresses with the two families in turn, beginning with the family that the resolver prefers.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (preferred, other): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (preferred, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_v6);
     let mut other = other.into_iter();
     let mut mixed = Vec::with_capacity(preferred.len() + other.len());
     for address in preferred {
@@ -150,7 +155,10 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, ConnectFai
     let mut attempts = FuturesUnordered::new();
     let mut first_failure = None;
     loop {
-        let more = waiting.next().map(|address| attempts.push(connect_one(address))).is_some();
+        let more = waiting
+            .next()
+            .map(|address| attempts.push(connect_one(address)))
+            .is_some();
         if attempts.is_empty() {
             return Err(first_failure.unwrap_or_else(|| unreachable("the name has no address")));
         }
@@ -166,7 +174,9 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, ConnectFai
 }
 
 async fn connect_one(address: SocketAddr) -> Result<TcpStream, ConnectFailure> {
-    TcpStream::connect(address).await.map_err(|error| unreachable(format!("connecting to {address}: {error}")))
+    TcpStream::connect(address)
+        .await
+        .map_err(|error| unreachable(format!("connecting to {address}: {error}")))
 }
 
 #[cfg(test)]
@@ -175,7 +185,11 @@ mod tests {
 
     #[test]
     fn ports_and_literals() {
-        let of = |url| Target::parse(url).map(|t| (t.host.to_owned(), t.port, t.secure)).unwrap();
+        let of = |url| {
+            Target::parse(url)
+                .map(|t| (t.host.to_owned(), t.port, t.secure))
+                .unwrap()
+        };
         assert_eq!(of("ws://h"), ("h".into(), 80, false));
         assert_eq!(of("wss://h/p?q"), ("h".into(), 443, true));
         assert_eq!(of("wss://[::1]:9/"), ("::1".into(), 9, true));
@@ -184,9 +198,13 @@ mod tests {
 
     #[test]
     fn families_take_turns() {
-        let parse = |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
+        let parse =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
         let given = parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"]);
-        assert_eq!(interleaved(given), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+        assert_eq!(
+            interleaved(given),
+            parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"])
+        );
     }
 
     #[tokio::test]

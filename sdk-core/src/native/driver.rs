@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{debug, trace};
 
 use super::callback::Callback;
@@ -54,6 +54,7 @@ pub(crate) struct Driver {
     fresh_until: Mono,
     /// Store accesses happen one after the other, in the order they were asked for.
     store_queue: mpsc::UnboundedSender<StoreJob>,
+    store_task: Option<JoinHandle<()>>,
     tokens: mpsc::UnboundedSender<AccessToken>,
 }
 
@@ -70,9 +71,7 @@ impl Driver {
     ) {
         let runtime = world.runtime.clone();
         let (store_queue, jobs) = mpsc::unbounded_channel();
-        if let Some(store) = world.store.clone() {
-            runtime.spawn(run_store(store, jobs, shared.inputs.clone()));
-        }
+        let store_task = world.store.clone().map(|store| runtime.spawn(run_store(store, jobs, shared.inputs.clone())));
         let (tokens, new_tokens) = mpsc::unbounded_channel();
         runtime.spawn(run_callbacks(Arc::downgrade(&shared), new_tokens));
         let driver = Self {
@@ -87,6 +86,7 @@ impl Driver {
             conns: HashMap::new(),
             fresh_until: Mono::NEVER,
             store_queue,
+            store_task,
             tokens,
         };
         runtime.spawn(driver.run());
@@ -195,7 +195,9 @@ impl Driver {
                 output => self.perform(output),
             }
         }
-        news.into_iter().for_each(|output| self.perform(output));
+        for output in news {
+            self.perform(output);
+        }
     }
 
     fn perform(&mut self, output: Output) {
@@ -354,6 +356,12 @@ impl Driver {
             socket.dispose();
         }
         self.shared.dispose();
+        if let Some(task) = self.store_task.take() {
+            // What is still to be written is written before anybody is told that it is over. Without its queue the
+            // task ends when it has done everything.
+            self.store_queue = mpsc::unbounded_channel().0;
+            let _ = tokio::time::timeout_at(deadline, task).await;
+        }
         if let Some(done) = done {
             let _ = done.send(());
         }

@@ -188,7 +188,8 @@ impl SocketHandle {
         self.shared.watch_states()
     }
 
-    /// What happens on the socket from now on: attempts, opens, ends, failed messages (W1).
+    /// What happens on the socket from now on: attempts, opens, ends, failed messages (W1). The first subscriber also
+    /// hears what came before it (the last 16 events): a socket acts before it can be listened to.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -36,18 +36,25 @@ pub(crate) async fn upgrade(
         transport.write_all(&head).await?;
         transport.flush().await
     };
-    written.await.map_err(|error| unreachable(format!("writing the upgrade request: {error}")))?;
+    written
+        .await
+        .map_err(|error| unreachable(format!("writing the upgrade request: {error}")))?;
     drop(head);
 
     let (answer, leftover) = read_answer(&mut transport).await?;
     tracing::debug!(status = answer.status, "upgrade answered");
     let subprotocol = answer.accepted(&key, &request.subprotocols)?;
-    Ok(Upgraded { transport, leftover, subprotocol })
+    Ok(Upgraded {
+        transport,
+        leftover,
+        subprotocol,
+    })
 }
 
 /// The request, in memory that is wiped. It is made in one piece of the right size, because growing would leave copies.
 fn request_head(request: &ConnectRequest, key: &str) -> Result<Zeroizing<Vec<u8>>, ConnectFailure> {
-    let url = Url::parse(request.url.expose()).ok_or_else(|| unreachable("the URL is not one of a WebSocket"))?;
+    let url =
+        Url::parse(request.url.expose()).ok_or_else(|| unreachable("the URL is not one of a WebSocket"))?;
     let path = url.path.split('#').next().unwrap_or_default();
     let slash = if path.starts_with('/') { "" } else { "/" };
     let mut pieces = vec!["GET ", slash, path, " HTTP/1.1\r\nHost: ", url.authority];
@@ -60,9 +67,18 @@ fn request_head(request: &ConnectRequest, key: &str) -> Result<Zeroizing<Vec<u8>
         let name = subprotocol.expose();
         // A list is what it stands in: with a comma or a space one name would be read as two.
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
-            return Err(unreachable("a subprotocol (or a token sent as one) has characters that none may have"));
+            return Err(unreachable(
+                "a subprotocol (or a token sent as one) has characters that none may have",
+            ));
         }
-        pieces.extend([if index == 0 { "Sec-WebSocket-Protocol: " } else { ", " }, name]);
+        pieces.extend([
+            if index == 0 {
+                "Sec-WebSocket-Protocol: "
+            } else {
+                ", "
+            },
+            name,
+        ]);
     }
     if !request.subprotocols.is_empty() {
         pieces.push("\r\n");
@@ -73,7 +89,9 @@ fn request_head(request: &ConnectRequest, key: &str) -> Result<Zeroizing<Vec<u8>
             return Err(unreachable("a header's name has characters that none may have"));
         }
         if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            return Err(unreachable(format!("the value of the header {name} has a line break or NUL in it")));
+            return Err(unreachable(format!(
+                "the value of the header {name} has a line break or NUL in it"
+            )));
         }
         pieces.extend([name.as_str(), ": ", value, "\r\n"]);
     }
@@ -103,9 +121,12 @@ async fn read_answer(transport: &mut Transport) -> Result<(Answer, Vec<u8>), Con
         }
         let mut limited = (&mut *transport).take(room);
         let read = limited.read_buf(&mut head).await;
-        let read = read.map_err(|error| unreachable(format!("reading the answer to the upgrade: {error}")))?;
+        let read =
+            read.map_err(|error| unreachable(format!("reading the answer to the upgrade: {error}")))?;
         if read == 0 {
-            return Err(unreachable("the server closed the connection without an answer to the upgrade"));
+            return Err(unreachable(
+                "the server closed the connection without an answer to the upgrade",
+            ));
         }
         // A head ends with a line end; asking only then keeps a server that sends single bytes from costing much.
         if !head[start..].contains(&b'\n') {
@@ -125,9 +146,16 @@ impl Answer {
         let length = match parsed.parse(bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(unreachable(format!("the answer to the upgrade is not HTTP: {error}"))),
+            Err(error) => {
+                return Err(unreachable(format!(
+                    "the answer to the upgrade is not HTTP: {error}"
+                )));
+            }
         };
-        let mut answer = Self { status: parsed.code.unwrap_or_default(), ..Self::default() };
+        let mut answer = Self {
+            status: parsed.code.unwrap_or_default(),
+            ..Self::default()
+        };
         for field in &*parsed.headers {
             let value = String::from_utf8_lossy(field.value).trim().to_owned();
             match field.name.to_ascii_lowercase().as_str() {
@@ -146,13 +174,20 @@ impl Answer {
     /// The subprotocol, if this answer accepts the upgrade that was asked for.
     fn accepted(self, key: &str, offered: &[Secret]) -> Result<Option<String>, ConnectFailure> {
         if self.status != 101 {
-            return Err(ConnectFailure::Http { status: self.status, retry_after: self.retry_after });
+            return Err(ConnectFailure::Http {
+                status: self.status,
+                retry_after: self.retry_after,
+            });
         }
         if !lists(&self.upgrade, "websocket") || !lists(&self.connection, "upgrade") {
-            return Err(unreachable("the answer to the upgrade is no upgrade to a WebSocket"));
+            return Err(unreachable(
+                "the answer to the upgrade is no upgrade to a WebSocket",
+            ));
         }
         if self.accept != [derive_accept_key(key.as_bytes())] {
-            return Err(unreachable("the answer to the upgrade answers another request (Sec-WebSocket-Accept)"));
+            return Err(unreachable(
+                "the answer to the upgrade answers another request (Sec-WebSocket-Accept)",
+            ));
         }
         if self.extensions {
             return Err(unreachable("the server chose an extension, and none was offered"));
@@ -161,14 +196,19 @@ impl Answer {
             // Many servers that take the token from the list select nothing. Browsers insist; there is no need here.
             [] => Ok(None),
             [one] if offered.iter().any(|name| name.expose() == one) => Ok(Some(one.clone())),
-            _ => Err(unreachable("the server selected a subprotocol that was not offered")),
+            _ => Err(unreachable(
+                "the server selected a subprotocol that was not offered",
+            )),
         }
     }
 }
 
 /// Whether `token` stands in one of these comma-separated lists.
 fn lists(values: &[String], token: &str) -> bool {
-    values.iter().flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+    values
+        .iter()
+        .flat_map(|value| value.split(','))
+        .any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
 /// RFC 7230 `tchar`.

@@ -11,10 +11,21 @@ use futures_core::Stream;
 /// A subscriber that falls this far behind misses the oldest entries.
 const LONGEST_QUEUE: usize = 256;
 
+/// What is kept for the first subscriber.
+const LONGEST_BACKLOG: usize = 16;
+
 /// Sends every value to every subscriber.
 #[derive(Debug)]
 pub(crate) struct Hub<T> {
-    queues: Mutex<Vec<Weak<Mutex<Queue<T>>>>>,
+    inner: Mutex<Inner<T>>,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    queues: Vec<Weak<Mutex<Queue<T>>>>,
+    /// What was sent before anybody subscribed: a client begins to act before its maker can listen.
+    backlog: Option<VecDeque<T>>,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -25,17 +36,29 @@ struct Queue<T> {
     closed: bool,
 }
 
-impl<T> Default for Hub<T> {
-    fn default() -> Self {
-        Self { queues: Mutex::new(Vec::new()) }
-    }
-}
-
 impl<T: Clone> Hub<T> {
+    /// For states, whose last one is kept elsewhere.
+    pub(crate) fn forgetful() -> Self {
+        Self { inner: Mutex::new(Inner { queues: Vec::new(), backlog: None, closed: false }) }
+    }
+
+    /// For events: the first subscriber also gets the last 16 that came before.
+    pub(crate) fn remembering() -> Self {
+        let backlog = Some(VecDeque::new());
+        Self { inner: Mutex::new(Inner { queues: Vec::new(), backlog, closed: false }) }
+    }
+
     /// Sends a value to everybody who subscribed before.
     pub(crate) fn send(&self, value: &T) {
         let mut wakers = Vec::new();
-        lock(&self.queues).retain(|queue| {
+        let mut inner = lock(&self.inner);
+        if let Some(backlog) = &mut inner.backlog {
+            if backlog.len() >= LONGEST_BACKLOG {
+                backlog.pop_front();
+            }
+            backlog.push_back(value.clone());
+        }
+        inner.queues.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };
             let mut queue = lock(&queue);
             if queue.waiting.len() >= LONGEST_QUEUE {
@@ -46,21 +69,28 @@ impl<T: Clone> Hub<T> {
             wakers.extend(queue.waker.take());
             true
         });
+        drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Subscribes; `first` values come before everything sent from now on.
     pub(crate) fn subscribe(&self, first: impl IntoIterator<Item = T>) -> Changes<T> {
-        let queue =
-            Queue { waiting: first.into_iter().collect(), missed: 0, waker: None, closed: false };
+        let mut inner = lock(&self.inner);
+        let mut waiting = inner.backlog.take().unwrap_or_default();
+        waiting.extend(first);
+        let queue = Queue { waiting, missed: 0, waker: None, closed: inner.closed };
         let queue = Arc::new(Mutex::new(queue));
-        lock(&self.queues).push(Arc::downgrade(&queue));
+        inner.queues.push(Arc::downgrade(&queue));
         Changes { queue }
     }
 
-    /// Ends every subscription once it has delivered what it holds.
+    /// Ends every subscription, those to come too, once it has delivered what it holds.
     pub(crate) fn close(&self) {
-        for queue in lock(&self.queues).drain(..).filter_map(|queue| queue.upgrade()) {
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
+        let queues = std::mem::take(&mut inner.queues);
+        drop(inner);
+        for queue in queues.into_iter().filter_map(|queue| queue.upgrade()) {
             let mut queue = lock(&queue);
             queue.closed = true;
             if let Some(waker) = queue.waker.take() {
@@ -123,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_subscriber_misses_the_oldest_and_knows_it() {
-        let hub = Hub::default();
+        let hub = Hub::forgetful();
         let mut slow = hub.subscribe([]);
         for n in 0..LONGEST_QUEUE + 10 {
             hub.send(&n);
@@ -135,13 +165,28 @@ mod tests {
             rest += 1;
         }
         assert_eq!(rest, LONGEST_QUEUE - 1);
+        assert_eq!(hub.subscribe([7]).next().await, Some(7));
+        assert_eq!(hub.subscribe([]).next().await, None);
+    }
+
+    #[tokio::test]
+    async fn the_first_subscriber_hears_what_came_before() {
+        let hub = Hub::remembering();
+        (0..LONGEST_BACKLOG + 1).for_each(|n| hub.send(&n));
+        let mut first = hub.subscribe([]);
+        let mut second = hub.subscribe([]);
+        hub.send(&99);
+        for n in 1..=LONGEST_BACKLOG {
+            assert_eq!(first.next().await, Some(n));
+        }
+        assert_eq!((first.next().await, second.next().await), (Some(99), Some(99)));
     }
 
     #[test]
     fn dropped_subscribers_are_forgotten() {
-        let hub = Hub::default();
+        let hub = Hub::forgetful();
         drop(hub.subscribe([]));
         hub.send(&1);
-        assert!(lock(&hub.queues).is_empty());
+        assert!(lock(&hub.inner).queues.is_empty());
     }
 }

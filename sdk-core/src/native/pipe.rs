@@ -78,9 +78,15 @@ impl Pipe {
     ) -> Arc<Self> {
         let signals = Arc::new(Signals::default());
         // Until the application comes for the first time.
-        signals.task_reads.store(true, std::sync::atomic::Ordering::SeqCst);
+        signals
+            .task_reads
+            .store(true, std::sync::atomic::Ordering::SeqCst);
         let state = State::new(conn, options, tell, clock, Arc::clone(&signals));
-        let shared = Arc::new(Shared { state: Mutex::new(state), signals, observer });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            signals,
+            observer,
+        });
         let attempt = task::Attempt::new(request, options, tls);
         runtime.spawn(task::run(Arc::clone(&shared), attempt));
         Arc::new(Self { shared })
@@ -92,13 +98,18 @@ impl Pipe {
     /// heard of it yet, wait for `take_late`.
     pub(crate) fn transmit(&self, messages: Vec<(SendId, Message)>) {
         self.shared.command(|state| {
-            state.queue.extend(messages.into_iter().map(|(send, message)| Queued::Message(send, message)));
+            state.queue.extend(
+                messages
+                    .into_iter()
+                    .map(|(send, message)| Queued::Message(send, message)),
+            );
         });
     }
 
     /// Writes a text with a token behind all earlier messages. It is not logged, and not returned if it cannot be sent.
     pub(crate) fn transmit_secret(&self, text: Secret) {
-        self.shared.command(|state| state.queue.push_back(Queued::Secret(text)));
+        self.shared
+            .command(|state| state.queue.push_back(Queued::Secret(text)));
     }
 
     /// Pings the peer.
@@ -133,7 +144,8 @@ impl Pipe {
 
     /// Whether the connection is over and the application has taken everything.
     pub(crate) fn is_finished(&self) -> bool {
-        self.shared.with(|state| state.is_over() && state.inbox.is_empty())
+        self.shared
+            .with(|state| state.is_over() && state.inbox.is_empty())
     }
 
     /// How many messages wait for the application.
@@ -170,7 +182,8 @@ impl Pipe {
         send: SendId,
         message: &mut Option<Message>,
     ) -> Poll<Result<(), Over>> {
-        self.shared.with(|state| state.poll_send(cx.waker(), send, message))
+        self.shared
+            .with(|state| state.poll_send(cx.waker(), send, message))
     }
 
     /// To be called when a `poll_send` that has taken the message is not polled to its end. The message goes on being
@@ -187,7 +200,8 @@ impl Pipe {
         send: SendId,
         message: &mut Option<Message>,
     ) -> Poll<Result<(), Over>> {
-        self.shared.with(|state| state.poll_feed(cx.waker(), send, message))
+        self.shared
+            .with(|state| state.poll_feed(cx.waker(), send, message))
     }
 
     /// Ready when the operating system has everything that was given to this connection.

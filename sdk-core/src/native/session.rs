@@ -305,7 +305,8 @@ impl Session {
         shared.states.subscribe(now.take())
     }
 
-    /// What happens from now on: refreshes begun, done and failed, tokens about to expire, trouble with the store.
+    /// What happens from now on: refreshes begun, done and failed, tokens about to expire, trouble with the store. The
+    /// first subscriber also hears what came before it (the last 16 events): a session acts before it is built.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -67,8 +67,10 @@ struct Fresh {
 #[derive(Default)]
 pub(crate) struct Callbacks {
     next: u64,
-    list: Vec<(u64, Arc<dyn Fn(AccessToken) + Send + Sync>)>,
+    list: Vec<(u64, TokenCallback)>,
 }
+
+type TokenCallback = Arc<dyn Fn(AccessToken) + Send + Sync>;
 
 impl Shared {
     pub(crate) fn new(
@@ -83,8 +85,8 @@ impl Shared {
             fresh: ArcSwapOption::empty(),
             asked: AtomicBool::new(false),
             seen: watch::Sender::new(Seen { needed: 0, view: Arc::new(view.clone()), disposed: false }),
-            states: Hub::default(),
-            events: Hub::default(),
+            states: Hub::forgetful(),
+            events: Hub::remembering(),
             callbacks: Mutex::default(),
             calls: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
@@ -131,10 +133,8 @@ impl Shared {
                 if seen.disposed {
                     return Err(disposed());
                 }
-                if seen.needed > before {
-                    if let Some(answer) = seen.view.answer() {
-                        return answer;
-                    }
+                if let (true, Some(answer)) = (seen.needed > before, seen.view.answer()) {
+                    return answer;
                 }
             }
             seen.changed().await.map_err(|_| disposed())?;
@@ -229,7 +229,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn add_callback(&self, callback: Arc<dyn Fn(AccessToken) + Send + Sync>) -> u64 {
+    pub(crate) fn add_callback(&self, callback: TokenCallback) -> u64 {
         let mut callbacks = lock(&self.callbacks);
         callbacks.next += 1;
         let number = callbacks.next;

@@ -250,8 +250,8 @@ impl SocketShared {
             lanes_version: AtomicU64::new(0),
             receiver: AtomicWaker::new(),
             state: Mutex::new(SocketState::Idle),
-            states: Hub::default(),
-            events: Hub::default(),
+            states: Hub::forgetful(),
+            events: Hub::remembering(),
             sends: AtomicU64::new(1),
             cells: Mutex::default(),
         }

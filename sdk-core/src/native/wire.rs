@@ -122,8 +122,18 @@ impl Wire {
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
-        let input = Input { leftover, ..Input::default() };
-        Self { transport, context: None, config, input, out: Outgoing::default(), broken: None }
+        let input = Input {
+            leftover,
+            ..Input::default()
+        };
+        Self {
+            transport,
+            context: None,
+            config,
+            input,
+            out: Outgoing::default(),
+            broken: None,
+        }
     }
 
     /// The next thing that came. After an error or a close there is nothing more to read.
@@ -133,17 +143,7 @@ impl Wire {
         if self.input.is_idle(&self.transport) && self.transport.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
-        let context = match &mut self.context {
-            Some(context) => context,
-            none => {
-                self.input.reset();
-                none.insert(WebSocketContext::new(Role::Client, Some(self.config)))
-            }
-        };
-        let mut io =
-            Io { transport: &mut self.transport, cx, out: &mut self.out, input: &mut self.input, closed: false };
-        let read = context.read(&mut io);
-        let closed = io.closed;
+        let (read, closed) = self.with_context(cx, |context, io| (context.read(io), io.closed));
         match read {
             Ok(tungstenite::Message::Text(text)) => {
                 self.input.used += least_frame(text.len());
@@ -163,8 +163,9 @@ impl Wire {
                 Poll::Ready(Ok(Incoming::Control))
             }
             Ok(tungstenite::Message::Close(frame)) => {
-                let (code, reason) = frame
-                    .map_or((NO_CODE, String::new()), |frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+                let (code, reason) = frame.map_or((NO_CODE, String::new()), |frame| {
+                    (frame.code.into(), frame.reason.as_str().to_owned())
+                });
                 Poll::Ready(Ok(Incoming::Close { code, reason }))
             }
             // Not given by `read`.
@@ -219,17 +220,19 @@ impl Wire {
 
     /// As `hold`, for our close frame. No message may be written after it.
     pub(crate) fn hold_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) {
-        let fits = (0..=reason.len().min(LONGEST_REASON)).rev().find(|end| reason.is_char_boundary(*end));
+        let fits = (0..=reason.len().min(LONGEST_REASON))
+            .rev()
+            .find(|end| reason.is_char_boundary(*end));
         let reason = reason.get(..fits.unwrap_or(0)).unwrap_or_default();
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
         let frame = (code != NO_CODE).then_some(frame);
-        let Self { transport, context, config, input, out, .. } = self;
-        let context = context.get_or_insert_with(|| {
-            input.reset();
-            WebSocketContext::new(Role::Client, Some(*config))
+        self.with_context(cx, |context, io| {
+            // The adapter takes every byte, so this fails only when the connection is over, and then needs no close.
+            let _ = context.close(io, frame);
         });
-        // The adapter takes every byte, so this fails only when the connection is over, and then needs no close.
-        let _ = context.close(&mut Io { transport, cx, out, input, closed: false }, frame);
     }
 
     /// Ready when the operating system has everything. `sent` gets the messages that it got whole by this, except
@@ -289,22 +292,23 @@ impl Wire {
 
     /// After a close or a violation: our answer to it, which is written by `poll_hang_up`.
     pub(crate) fn hold_answer(&mut self, cx: &mut Context<'_>, violation: Option<u16>) {
-        match violation {
-            Some(code) => self.hold_close(cx, code, ""),
-            None => {
-                let Self { transport, context, input, out, .. } = self;
-                if let Some(context) = context {
-                    let _ = context.flush(&mut Io { transport, cx, out, input, closed: false });
-                }
-            }
+        if let Some(code) = violation {
+            return self.hold_close(cx, code, "");
         }
+        self.with_context(cx, |context, io| {
+            let _ = context.flush(io);
+        });
     }
 
     /// The end in good order: writes what is left, says that nothing more comes, waits for the peer to do the same.
     pub(crate) fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.context = None;
         if self.poll_flush(cx, &mut Vec::new()).is_pending() {
-            return if self.broken.is_some() { Poll::Ready(()) } else { Poll::Pending };
+            return if self.broken.is_some() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            };
         }
         match Pin::new(&mut self.transport).poll_shutdown(cx) {
             Poll::Ready(Ok(())) => {}
@@ -328,7 +332,8 @@ impl Wire {
     pub(crate) fn rest(&mut self) {
         self.out.rest();
         let Some(context) = &self.context else { return };
-        if self.input.dry && self.input.used == self.input.given && context.can_write() && self.out.is_empty() {
+        let nothing_left = self.input.is_idle(&self.transport) && self.input.used == self.input.given;
+        if nothing_left && context.can_write() && self.out.is_empty() {
             self.context = None;
         }
     }
@@ -336,6 +341,28 @@ impl Wire {
     #[cfg(test)]
     pub(crate) fn is_resting(&self) -> bool {
         self.context.is_none()
+    }
+
+    fn with_context<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        work: impl FnOnce(&mut WebSocketContext, &mut Io<'_, '_>) -> R,
+    ) -> R {
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => {
+                self.input.reset();
+                none.insert(WebSocketContext::new(Role::Client, Some(self.config)))
+            }
+        };
+        let mut io = Io {
+            transport: &mut self.transport,
+            cx,
+            out: &mut self.out,
+            input: &mut self.input,
+            closed: false,
+        };
+        work(context, &mut io)
     }
 
     fn note<T>(&mut self, result: io::Result<T>) -> Option<T> {
@@ -351,7 +378,9 @@ impl Wire {
     /// In words of our own where tungstenite's could hold a piece of a message.
     fn explain(&self, error: Error, closed: bool) -> WireError {
         let violation = |code, detail: String| WireError::Violation { code, detail };
-        let lost = |detail: String| WireError::Lost { detail: self.broken.clone().unwrap_or(detail) };
+        let lost = |detail: String| WireError::Lost {
+            detail: self.broken.clone().unwrap_or(detail),
+        };
         match error {
             Error::Capacity(error) => violation(1009, error.to_string()),
             Error::Utf8(_) => violation(1007, "text that is not UTF-8".to_owned()),
@@ -359,7 +388,9 @@ impl Wire {
             | Error::ConnectionClosed
             | Error::AlreadyClosed => lost("the connection ended without a close frame".to_owned()),
             Error::Protocol(error) => violation(1002, error.to_string()),
-            Error::Io(error) if closed => lost(format!("the connection ended without a close frame: {error}")),
+            Error::Io(error) if closed => {
+                lost(format!("the connection ended without a close frame: {error}"))
+            }
             Error::Io(error) => lost(error.to_string()),
             error => lost(error.to_string()),
         }

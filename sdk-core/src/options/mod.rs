@@ -1,7 +1,8 @@
 //! Every option of the SDK: one structure, one JSON form (camelCase), the same on every platform.
 //!
 //! `Options` deserializes from JSON, is described by one JSON Schema (`docs/options.schema.json`, kept true by a
-//! test), and is checked as a whole when a client is built: a mistake names its field.
+//! test), and is checked as a whole when a client is built: a mistake names its field. `Debug` shows URLs without their
+//! query, where an application might have put a token.
 
 mod matcher;
 mod session;

@@ -1,12 +1,15 @@
 //! Options of the session: where tokens come from and when they are renewed (S1, S6, S8).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::RetryOptions;
 use crate::json::Json;
+use crate::secret::redact_url;
 
 /// How to sign in and stay signed in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SessionOptions {
@@ -38,6 +41,20 @@ impl Default for SessionOptions {
             max_answer_bytes: 1024 * 1024,
             allow_insecure: false,
         }
+    }
+}
+
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("base_url", &redact_url(&self.base_url))
+            .field("preset", &self.preset)
+            .field("endpoints", &self.endpoints)
+            .field("refresh", &self.refresh)
+            .field("request_timeout_ms", &self.request_timeout_ms)
+            .field("max_answer_bytes", &self.max_answer_bytes)
+            .field("allow_insecure", &self.allow_insecure)
+            .finish()
     }
 }
 
@@ -85,7 +102,7 @@ pub struct Endpoints {
 }
 
 /// One HTTP endpoint: how to ask and where the answer's fields stand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Endpoint {
@@ -120,6 +137,21 @@ impl Default for Endpoint {
             expires_in: "/expires_in".into(),
             user: "/user".into(),
         }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("method", &self.method)
+            .field("path", &redact_url(&self.path))
+            .field("body", &self.body)
+            .field("bearer", &self.bearer)
+            .field("access", &self.access)
+            .field("refresh", &self.refresh)
+            .field("expires_in", &self.expires_in)
+            .field("user", &self.user)
+            .finish()
     }
 }
 

@@ -1,14 +1,16 @@
 //! Options of a socket: where it connects, how it shows who it is, and what it does when things go wrong (W1–W11).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Matcher, Method, RetryOptions};
 use crate::json::Json;
+use crate::secret::redact_url;
 
 /// How to connect and stay connected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SocketOptions {
@@ -66,6 +68,27 @@ impl Default for SocketOptions {
     }
 }
 
+impl fmt::Debug for SocketOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketOptions")
+            .field("url", &redact_url(&self.url))
+            .field("subprotocols", &self.subprotocols)
+            .field("credential", &self.credential)
+            .field("renewal", &self.renewal)
+            .field("reconnect", &self.reconnect)
+            .field("close_codes", &self.close_codes)
+            .field("heartbeat", &self.heartbeat)
+            .field("outbox", &self.outbox)
+            .field("limits", &self.limits)
+            .field("ready", &self.ready)
+            .field("auth_error", &self.auth_error)
+            .field("connect_timeout_ms", &self.connect_timeout_ms)
+            .field("auto_connect", &self.auto_connect)
+            .field("allow_insecure", &self.allow_insecure)
+            .finish()
+    }
+}
+
 /// Where the credential travels (W2). Every attempt takes a fresh one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -111,7 +134,7 @@ pub enum Credential {
 }
 
 /// How to fetch a one-time ticket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TicketOptions {
@@ -137,6 +160,18 @@ impl Default for TicketOptions {
             pointer: "/ticket".into(),
             parameter: "ticket".into(),
         }
+    }
+}
+
+impl fmt::Debug for TicketOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketOptions")
+            .field("method", &self.method)
+            .field("url", &redact_url(&self.url))
+            .field("body", &self.body)
+            .field("pointer", &self.pointer)
+            .field("parameter", &self.parameter)
+            .finish()
     }
 }
 

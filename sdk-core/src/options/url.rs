@@ -50,7 +50,7 @@ impl<'a> Url<'a> {
 
 fn host_of(authority: &str) -> &str {
     match authority.strip_prefix('[') {
-        Some(rest) => rest.find(']').map_or(authority, |close| &authority[..close + 2]),
+        Some(rest) => rest.find(']').map_or("", |close| &authority[..close + 2]),
         None => authority.split(':').next().unwrap_or(authority),
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         assert!(Url::parse("ws://127.0.0.1:80").unwrap().is_loopback());
         assert!(!Url::parse("ws://127.0.0.1.evil.example").unwrap().is_loopback());
         assert!(!Url::parse("ws://localhost.evil.example").unwrap().is_loopback());
-        for bad in ["", "ws:/x", "ws://", "://h", "ws://h:99999", "ws://u:p@h", "ws://h/a b", "ws://h\n", "ws://hä"] {
+        for bad in ["", "ws:/x", "ws://", "://h", "ws://h:99999", "ws://u:p@h", "ws://[::1", "ws://h/a b", "ws://h\n", "ws://hä"] {
             assert_eq!(Url::parse(bad), None, "{bad:?}");
         }
     }

@@ -59,6 +59,16 @@ pub(crate) struct Session {
     replaced_refused: Option<(u64, Mono)>,
     published: Option<SessionView>,
     changes: Vec<Change>,
+    /// Sign-outs whose callers wait.
+    logouts: Vec<Logout>,
+}
+
+/// A sign-out that is being carried out.
+#[derive(Debug)]
+struct Logout {
+    call: CallId,
+    /// The server has confirmed it.
+    revoked: bool,
 }
 
 /// The tokens of the signed-in user.
@@ -169,6 +179,7 @@ impl Session {
             replaced_refused: None,
             published: None,
             changes: Vec::new(),
+            logouts: Vec::new(),
         }
     }
 
@@ -247,7 +258,7 @@ impl Session {
             || self.endpoints.refresh.is_some() && (self.options.is_cookie() || refresh.is_some())
     }
 
-    fn from_store(&self, ctx: &Ctx, stored: StoredSession) -> Holding {
+    fn read_from(&self, ctx: &Ctx, stored: StoredSession) -> Holding {
         let renewable = self.can_refresh_with(stored.refresh.as_ref());
         Holding::from_stored(stored, renewable, ctx)
     }
@@ -274,7 +285,7 @@ impl Session {
             Some(Step::Refresh { again }) => self.refresh_answered(ctx, again, answer),
             Some(Step::Revoke { call }) => {
                 let revoked = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
-                ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked }) });
+                self.revoke_answered(call, revoked);
             }
             Some(Step::Verify { call }) => {
                 let result = answer.and_then(|answer| verified(&answer));
@@ -330,9 +341,7 @@ impl Session {
                 let answer = CallbackAnswer::Unreachable(late(ErrorKind::CallbackFailed));
                 self.callback_answered(ctx, forced, answer);
             }
-            Step::Revoke { call } => {
-                ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked: false }) });
-            }
+            Step::Revoke { call } => self.revoke_answered(call, false),
             Step::Verify { call } => {
                 ctx.emit(Output::Reply { call, result: Err(late(ErrorKind::Unreachable)) });
             }
@@ -398,8 +407,14 @@ impl Session {
 
     // ---- what the world may see ----
 
+    /// At the end of every input: answers what is done, publishes what is different.
+    pub(crate) fn settle(&mut self, ctx: &mut Ctx) {
+        self.publish(ctx);
+        self.answer_logouts(ctx);
+    }
+
     /// Publishes the session if it looks different from what was published last.
-    pub(crate) fn publish(&mut self, ctx: &mut Ctx) {
+    fn publish(&mut self, ctx: &mut Ctx) {
         let view = self.view(ctx);
         if self.published.as_ref() != Some(&view) {
             self.published = Some(view.clone());

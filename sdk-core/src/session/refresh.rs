@@ -59,10 +59,10 @@ impl Session {
             if self.refreshing.is_none() && self.trouble.is_none() {
                 self.start_refresh(ctx, RefreshReason::Timer);
             }
-        } else if let Some(expires_at) = self.holding.as_ref().and_then(|holding| holding.expires_at) {
-            if !std::mem::replace(&mut self.said_expiring_soon, true) {
-                ctx.emit(Output::SessionEvent(SessionEvent::ExpiringSoon { expires_at }));
-            }
+        } else if let Some(expires_at) = self.holding.as_ref().and_then(|holding| holding.expires_at)
+            && !std::mem::replace(&mut self.said_expiring_soon, true)
+        {
+            ctx.emit(Output::SessionEvent(SessionEvent::ExpiringSoon { expires_at }));
         }
     }
 
@@ -118,7 +118,7 @@ impl Session {
                 match snapshot.session {
                     None => return self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
                     Some(stored) if stored.rotation > ours => {
-                        let holding = self.from_store(ctx, *stored);
+                        let holding = self.read_from(ctx, *stored);
                         return self.adopt(ctx, holding, Change::Refreshed);
                     }
                     Some(_) => return self.store_intent(ctx),
@@ -211,7 +211,7 @@ impl Session {
                     None => self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
                     // As new as ours: another holder rotated too, or signed somebody else in. One pair for all.
                     Some(stored) if stored.rotation >= holding.rotation => {
-                        let holding = self.from_store(ctx, *stored);
+                        let holding = self.read_from(ctx, *stored);
                         self.adopt(ctx, holding, Change::Refreshed);
                     }
                     Some(_) if tries < MOST_STORE_TRIES => {
@@ -262,7 +262,7 @@ impl Session {
         };
         match stored {
             Some(stored) if stored.rotation > ours => {
-                let holding = self.from_store(ctx, *stored);
+                let holding = self.read_from(ctx, *stored);
                 self.adopt(ctx, holding, Change::Refreshed);
             }
             _ => self.refused(ctx, refusal),

@@ -1,7 +1,7 @@
 //! Signing in, being signed in from before, and signing out (S1, S9, S11).
 
 use super::requests::{Question, Secrets, Verdict, judge, request};
-use super::{Change, Holding, Session, Step};
+use super::{Change, Holding, Logout, Session, Step};
 use crate::claims::Life;
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
@@ -35,7 +35,7 @@ impl Session {
             Ok(snapshot) => {
                 self.store_version = snapshot.version;
                 if let Some(stored) = snapshot.session {
-                    let holding = self.from_store(ctx, *stored);
+                    let holding = self.read_from(ctx, *stored);
                     self.identity += 1;
                     self.take_up(ctx, holding);
                 }
@@ -176,7 +176,32 @@ impl Session {
                 ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit + 250);
                 ctx.emit(Output::Http { effect, request });
             }
-            None => ctx.emit(Output::Reply { call, result: Ok(Reply::SignedOut { revoked: false }) }),
+            None => {}
+        }
+        self.logouts.push(Logout { call, revoked: false });
+    }
+
+    /// Answers the sign-outs that are done: the server has answered or was given up, and the store is clear, so that a
+    /// program which ends next leaves nothing behind.
+    pub(super) fn answer_logouts(&mut self, ctx: &mut Ctx) {
+        let clearing = self.pending.iter().any(|p| matches!(p.step, Step::ClearStore { .. }));
+        if clearing || self.logouts.is_empty() {
+            return;
+        }
+        for logout in std::mem::take(&mut self.logouts) {
+            let revoking = |step: &Step| matches!(step, Step::Revoke { call } if *call == logout.call);
+            if self.pending.iter().any(|p| revoking(&p.step)) {
+                self.logouts.push(logout);
+            } else {
+                let result = Ok(Reply::SignedOut { revoked: logout.revoked });
+                ctx.emit(Output::Reply { call: logout.call, result });
+            }
+        }
+    }
+
+    pub(super) fn revoke_answered(&mut self, call: CallId, revoked: bool) {
+        if let Some(logout) = self.logouts.iter_mut().find(|logout| logout.call == call) {
+            logout.revoked = revoked;
         }
     }
 
@@ -231,7 +256,7 @@ impl Session {
                 match snapshot.session {
                     // It was our pair that was old, not the session: another holder has the next one (S8).
                     Some(stored) if self.holding.is_none() && keep.is_some_and(|ours| stored.rotation > ours) => {
-                        let holding = self.from_store(ctx, *stored);
+                        let holding = self.read_from(ctx, *stored);
                         self.identity += 1;
                         self.take_up(ctx, holding);
                     }

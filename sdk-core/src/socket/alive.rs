@@ -86,7 +86,7 @@ impl Socket {
 
     /// Closes a connection that the application no longer uses; `fails` says what becomes of messages it did not send.
     pub(super) fn retire(&mut self, ctx: &mut Ctx, conn: ConnId, code: u16, reason: &str, fails: Option<Error>) {
-        self.forget_timers(ctx, conn);
+        Self::forget_timers(ctx, conn);
         self.draining.push(Draining { conn, fails, aborted: false });
         ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
         ctx.emit(Output::Close { conn, code, reason: reason.to_owned() });
@@ -101,7 +101,7 @@ impl Socket {
             ctx.emit(Output::Cancel { effect: ticket.effect });
         }
         if let Some(candidate) = self.candidate.take() {
-            self.abort(ctx, candidate.id);
+            Self::abort(ctx, candidate.id);
         }
         if let Some(live) = self.live.take() {
             ctx.emit(Output::Indirect { socket: self.id });
@@ -126,7 +126,7 @@ impl Socket {
         self.conn_ended(ctx, session, conn, end, Vec::new());
     }
 
-    pub(super) fn forget_timers(&self, ctx: &mut Ctx, conn: ConnId) {
+    pub(super) fn forget_timers(ctx: &mut Ctx, conn: ConnId) {
         for timer in [Timer::Attempt(conn), Timer::Healthy(conn), Timer::Heartbeat(conn), Timer::Drain(conn)] {
             ctx.timers.clear(timer);
         }

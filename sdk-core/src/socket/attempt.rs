@@ -153,7 +153,7 @@ impl Socket {
             Notice::FirstMessage if is_live => self.attempts = 0,
             Notice::AuthError if is_candidate => {
                 if let Some(candidate) = self.candidate.take() {
-                    self.abort(ctx, candidate.id);
+                    Self::abort(ctx, candidate.id);
                     self.auth_refused(ctx, session, Ended::AuthMessage, candidate.token);
                 }
             }
@@ -193,13 +193,13 @@ impl Socket {
         if self.candidate.as_ref().is_some_and(|candidate| candidate.id == conn) {
             let handover = self.live.is_some();
             self.candidate = None;
-            self.abort(ctx, conn);
+            Self::abort(ctx, conn);
             self.attempt_failed(ctx, session, Ended::TimedOut, handover, None);
         }
     }
 
     /// Drops a connection that holds nothing of the application's; what is still said of it is late.
-    pub(super) fn abort(&self, ctx: &mut Ctx, conn: ConnId) {
+    pub(super) fn abort(ctx: &mut Ctx, conn: ConnId) {
         ctx.conns.remove(&conn);
         ctx.timers.clear(Timer::Attempt(conn));
         ctx.emit(Output::Abort { conn });

@@ -27,7 +27,7 @@ impl Socket {
     ) {
         let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else { return };
         ctx.conns.remove(&conn);
-        self.forget_timers(ctx, conn);
+        Self::forget_timers(ctx, conn);
         let handover = self.live.is_some();
         match failure {
             // Real servers refuse an expired token with either (W7).
@@ -54,7 +54,7 @@ impl Socket {
         unsent: Vec<(SendId, Message)>,
     ) {
         ctx.conns.remove(&conn);
-        self.forget_timers(ctx, conn);
+        Self::forget_timers(ctx, conn);
         if let Some(at) = self.draining.iter().position(|old| old.conn == conn) {
             let old = self.draining.swap_remove(at);
             match old.fails {

@@ -17,7 +17,11 @@ pub(crate) enum Fault {
     /// It is done, and the answer is lost on the way.
     LosesAnswer,
     /// It is not done, and answered like this.
-    Answers { status: u16, body: &'static str, retry_after: Option<&'static str> },
+    Answers {
+        status: u16,
+        body: &'static str,
+        retry_after: Option<&'static str>,
+    },
 }
 
 /// One request, as the server saw it.
@@ -112,7 +116,14 @@ impl Auth {
 
     pub(crate) fn refuses_to_refresh(&mut self) {
         let body = r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#;
-        self.fails_to_refresh(Fault::Answers { status: 401, body, retry_after: None }, u32::MAX);
+        self.fails_to_refresh(
+            Fault::Answers {
+                status: 401,
+                body,
+                retry_after: None,
+            },
+            u32::MAX,
+        );
     }
 
     /// Whether a refresh would succeed now.
@@ -122,7 +133,10 @@ impl Auth {
     }
 
     pub(crate) fn to(&self, path: &str) -> Vec<&Request> {
-        self.requests.iter().filter(|request| request.path.contains(path)).collect()
+        self.requests
+            .iter()
+            .filter(|request| request.path.contains(path))
+            .collect()
     }
 
     /// When refreshes were asked for, in true time.
@@ -141,7 +155,9 @@ impl Auth {
 
     /// Whether the server takes this token.
     pub(crate) fn accepts(&self, text: &str, now: u64) -> bool {
-        self.issued.get(text).is_some_and(|issued| now < issued.expires && !issued.revoked)
+        self.issued
+            .get(text)
+            .is_some_and(|issued| now < issued.expires && !issued.revoked)
     }
 
     /// Every access token so far is worth nothing from now on.
@@ -160,14 +176,23 @@ impl Auth {
         self.count += 1;
         let iat = (EPOCH + now).saturating_add_signed(self.clock_error) / 1000;
         let exp = iat as f64 + self.lifetime as f64 / 1000.0;
-        let iat = if self.with_iat { format!(r#","iat":{iat}"#) } else { String::new() };
+        let iat = if self.with_iat {
+            format!(r#","iat":{iat}"#)
+        } else {
+            String::new()
+        };
         let jti = if self.same_in_a_second { 0 } else { self.count };
         let text = if self.opaque {
             format!("opaque-{}", self.count)
         } else {
             jwt(&format!(r#"{{"sub":"{user}","exp":{exp}{iat},"jti":"{jti}"}}"#))
         };
-        let issued = Issued { user: user.into(), number: self.count, expires: now + self.lifetime, revoked: false };
+        let issued = Issued {
+            user: user.into(),
+            number: self.count,
+            expires: now + self.lifetime,
+            revoked: false,
+        };
         self.issued.insert(text.clone(), issued);
         text
     }
@@ -187,12 +212,21 @@ impl Auth {
         let request = seen(now, request);
         self.requests.push(request.clone());
         let is_refresh = request.path.contains("refresh");
-        let fault = strike(&mut self.fault)
-            .or_else(|| if is_refresh { strike(&mut self.refresh_fault) } else { None });
+        let fault = strike(&mut self.fault).or_else(|| {
+            if is_refresh {
+                strike(&mut self.refresh_fault)
+            } else {
+                None
+            }
+        });
         match fault {
             Some(Fault::Unreachable) => return Some(Err(unreachable())),
             Some(Fault::Hangs) => return None,
-            Some(Fault::Answers { status, body, retry_after }) => {
+            Some(Fault::Answers {
+                status,
+                body,
+                retry_after,
+            }) => {
                 let mut answer = self.plain(now, status, body);
                 answer.retry_after = retry_after.map(str::to_owned);
                 return Some(Ok(answer));
@@ -221,7 +255,10 @@ impl Auth {
             }
             path if path.contains("refresh") => {
                 let in_cookie = request.cookie.as_deref().and_then(|c| cookie(c, "refresh"));
-                let refresh = text("/refresh").or_else(|| text("/refreshToken")).or(in_cookie).unwrap_or_default();
+                let refresh = text("/refresh")
+                    .or_else(|| text("/refreshToken"))
+                    .or(in_cookie)
+                    .unwrap_or_default();
                 self.refresh(now, &refresh, request.key.as_deref())
             }
             path if path.contains("verify") || path.contains("me/") => {
@@ -246,13 +283,22 @@ impl Auth {
     }
 
     fn refresh(&mut self, now: u64, refresh: &str, key: Option<&str>) -> HttpAnswer {
-        let known = key.filter(|_| self.honours_key).and_then(|key| self.answers_by_key.get(key));
-        if let Some(answer) = known {
-            return answer.clone();
+        let known = key
+            .filter(|_| self.honours_key)
+            .and_then(|key| self.answers_by_key.get(key));
+        if let Some(answer) = known.cloned() {
+            return HttpAnswer {
+                date_unix_ms: self.plain(now, 200, "").date_unix_ms,
+                ..answer
+            };
         }
         let user = self.refresh_users.get(refresh).cloned();
         let Some(user) = user.filter(|_| !self.spent.contains(refresh)) else {
-            return self.plain(now, 401, r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+            return self.plain(
+                now,
+                401,
+                r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#,
+            );
         };
         if self.rotates && self.blacklists {
             self.spent.insert(refresh.to_owned());
@@ -269,11 +315,19 @@ impl Auth {
         let access = self.issue(now, user);
         if self.cookies {
             let mut answer = self.plain(now, 204, "");
-            answer.set_cookies.push(Secret::new(format!("access={access}; HttpOnly; Path=/")));
-            answer.set_cookies.extend(refresh.map(|r| Secret::new(format!("refresh={r}; HttpOnly"))));
+            answer
+                .set_cookies
+                .push(Secret::new(format!("access={access}; HttpOnly; Path=/")));
+            answer
+                .set_cookies
+                .extend(refresh.map(|r| Secret::new(format!("refresh={r}; HttpOnly"))));
             return answer;
         }
-        let (access_name, refresh_name) = if self.node { ("token", "refreshToken") } else { ("access", "refresh") };
+        let (access_name, refresh_name) = if self.node {
+            ("token", "refreshToken")
+        } else {
+            ("access", "refresh")
+        };
         let mut body = vec![(access_name, Json::from(access.as_str()))];
         body.extend(refresh.map(|r| (refresh_name, Json::from(r.as_str()))));
         body.push(("user", Json::object([("name", Json::from(user))])));
@@ -306,17 +360,36 @@ fn strike(fault: &mut Option<(Fault, u32)>) -> Option<Fault> {
 }
 
 fn cookie(header: &str, name: &str) -> Option<String> {
-    header.split("; ").find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+    header
+        .split("; ")
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .map(str::to_owned)
 }
 
 fn seen(now: u64, request: &HttpRequest) -> Request {
-    let header = |name: &str| request.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.expose().to_owned());
+    let header = |name: &str| {
+        request
+            .headers
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.expose().to_owned())
+    };
     Request {
         at: now,
-        path: request.url.strip_prefix("https://auth.test").unwrap_or(&request.url).to_owned(),
-        body: request.body.as_ref().map_or(String::new(), |body| body.expose().to_owned()),
+        path: request
+            .url
+            .strip_prefix("https://auth.test")
+            .unwrap_or(&request.url)
+            .to_owned(),
+        body: request
+            .body
+            .as_ref()
+            .map_or(String::new(), |body| body.expose().to_owned()),
         bearer: header("Authorization").and_then(|h| h.strip_prefix("Bearer ").map(str::to_owned)),
         cookie: header("Cookie"),
-        key: request.extra_header.as_ref().map(|(_, key)| key.expose().to_owned()),
+        key: request
+            .extra_header
+            .as_ref()
+            .map(|(_, key)| key.expose().to_owned()),
     }
 }

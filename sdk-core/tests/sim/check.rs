@@ -70,7 +70,11 @@ impl Checks {
 
     pub(crate) fn tick(&mut self, now: u64, without_progress: bool) {
         let (at, count) = self.idle_ticks;
-        self.idle_ticks = if without_progress && at == now { (now, count + 1) } else { (now, 0) };
+        self.idle_ticks = if without_progress && at == now {
+            (now, count + 1)
+        } else {
+            (now, 0)
+        };
         assert!(self.idle_ticks.1 < 3, "a tick at the deadline makes no progress");
     }
 }
@@ -78,21 +82,38 @@ impl Checks {
 impl World {
     pub(crate) fn check_output(&mut self, output: &Output) {
         let second = self.now / 1_000;
-        let count = if self.checks.second.0 == second { self.checks.second.1 + 1 } else { 1 };
+        let count = if self.checks.second.0 == second {
+            self.checks.second.1 + 1
+        } else {
+            1
+        };
         self.checks.second = (second, count);
-        assert!(count <= self.checks.most_outputs_a_second, "busy: {count} outputs in second {second}: {output:?}");
+        assert!(
+            count <= self.checks.most_outputs_a_second,
+            "busy: {count} outputs in second {second}: {output:?}"
+        );
         match output {
             Output::Http { effect, request } if request.url.contains("refresh") => {
                 let effects = &self.effects;
-                self.checks.refreshes_out.retain(|effect| effects.contains_key(effect));
+                self.checks
+                    .refreshes_out
+                    .retain(|effect| effects.contains_key(effect));
                 self.checks.refreshes_out.insert(effect.0);
                 assert_eq!(self.checks.refreshes_out.len(), 1, "S3: two refreshes at once");
             }
             Output::Connect { request, .. } if self.checks.expiry => {
                 let subprotocols = request.subprotocols.iter().map(freshsocket::Secret::expose);
                 for text in subprotocols.chain([request.url.expose()]) {
-                    let expires = self.server.issued.get(text).map_or(u64::MAX, |issued| issued.expires);
-                    assert!(self.now < expires.saturating_add(GRACE_MS), "W3: a connect with an expired token, {} ms after its end", self.now - expires);
+                    let expires = self
+                        .server
+                        .issued
+                        .get(text)
+                        .map_or(u64::MAX, |issued| issued.expires);
+                    assert!(
+                        self.now < expires.saturating_add(GRACE_MS),
+                        "W3: a connect with an expired token, {} ms after its end",
+                        self.now - expires
+                    );
                 }
             }
             Output::SessionEvent(SessionEvent::StoreFailed { .. }) => self.checks.store_failed = true,
@@ -100,7 +121,10 @@ impl World {
                 let text = view.token.as_ref().map(|view| view.token.expose());
                 let durable = text.is_none_or(|text| text.is_empty() || self.store.ever.contains(text));
                 let excused = !self.setup.durable || self.checks.store_failed;
-                assert!(durable || excused, "S8: a token was published before it was stored");
+                assert!(
+                    durable || excused,
+                    "S8: a token was published before it was stored"
+                );
             }
             _ => {}
         }
@@ -112,15 +136,23 @@ impl World {
         let clock = self.clock();
         for (socket, states) in &self.socket_states {
             let Some((_, state)) = states.last() else { continue };
-            let waited = clock.mono.since(self.checks.since.get(socket).copied().unwrap_or(clock.mono));
+            let waited = clock
+                .mono
+                .since(self.checks.since.get(socket).copied().unwrap_or(clock.mono));
             let longest = match state {
                 SocketState::Authenticating | SocketState::Connecting { .. } => LONGEST_STEP_MS,
                 // At most an hour of Retry-After, and a tenth.
                 SocketState::Backoff { .. } => 4_000_000,
                 _ => continue,
             };
-            assert!(machine.next_deadline().is_some(), "{socket:?} waits for nothing in {state:?}");
-            assert!(waited <= longest + self.late_by, "{socket:?} is stuck in {state:?}");
+            assert!(
+                machine.next_deadline().is_some(),
+                "{socket:?} waits for nothing in {state:?}"
+            );
+            assert!(
+                waited <= longest + self.late_by,
+                "{socket:?} is stuck in {state:?}"
+            );
         }
     }
 }

@@ -2,10 +2,18 @@
 //! and a driver that performs what the machine asks for. Time jumps from event to event; nothing sleeps.
 //!
 //! After every step the world checks what must hold always (`check.rs`), so a test says only what is special to it.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
+mod app;
 mod auth;
 mod check;
+mod conns;
 mod driver;
 mod store;
 mod token;
@@ -18,12 +26,14 @@ use freshsocket::machine::Machine;
 use freshsocket::options::{SessionOptions, SocketOptions};
 use freshsocket::time::{Mono, Now};
 use freshsocket::{
-    AccessToken, Error, ErrorKind, Message, RefreshToken, Secret, SessionEvent, SessionState, SocketEvent, SocketState,
+    AccessToken, Error, ErrorKind, Message, RefreshToken, Secret, SessionEvent, SessionState, SocketEvent,
+    SocketState,
 };
 
 pub(crate) use auth::{Auth, Fault};
 pub(crate) use check::Checks;
-pub(crate) use driver::{Conn, Effect, Event};
+pub(crate) use conns::Conn;
+pub(crate) use driver::{Effect, Event};
 pub(crate) use store::{Store, StoreFault};
 pub(crate) use token::jwt;
 pub(crate) use ws::{ConnectFault, OnOpen, RefuseAs, Ws};
@@ -52,14 +62,25 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let session = SessionOptions { base_url: "https://auth.test".into(), ..SessionOptions::default() };
-        Self { session, socket: socket_options(), durable: false, seed: 1 }
+        let session = SessionOptions {
+            base_url: "https://auth.test".into(),
+            ..SessionOptions::default()
+        };
+        Self {
+            session,
+            socket: socket_options(),
+            durable: false,
+            seed: 1,
+        }
     }
 }
 
 impl Setup {
     pub(crate) fn durable() -> Self {
-        Self { durable: true, ..Self::default() }
+        Self {
+            durable: true,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn session(change: impl FnOnce(&mut SessionOptions)) -> Self {
@@ -81,7 +102,10 @@ impl Setup {
 
 /// The options of a socket to the simulated server.
 pub(crate) fn socket_options() -> SocketOptions {
-    SocketOptions { url: "wss://ws.test/ws".into(), ..SocketOptions::default() }
+    SocketOptions {
+        url: "wss://ws.test/ws".into(),
+        ..SocketOptions::default()
+    }
 }
 
 /// What the application's token callback does.
@@ -202,7 +226,11 @@ impl World {
         world.login("ada");
         world.connect();
         world.run_for(200);
-        assert!(world.is_open(), "the scene did not set: {:?}", world.socket_state());
+        assert!(
+            world.is_open(),
+            "the scene did not set: {:?}",
+            world.socket_state()
+        );
         world
     }
 
@@ -210,7 +238,9 @@ impl World {
     pub(crate) fn start(&mut self) {
         self.life += 1;
         let clock = self.clock();
-        let machine = Machine::new(self.setup.session.clone(), self.setup.durable, self.setup.seed, clock).unwrap();
+        // Every process throws other dice.
+        let seed = self.setup.seed.wrapping_add(self.life << 32);
+        let machine = Machine::new(self.setup.session.clone(), self.setup.durable, seed, clock).unwrap();
         self.machine = Some(machine);
         self.perform_outputs();
         self.run_for(0);
@@ -235,17 +265,15 @@ impl World {
         self.checks.forget_process();
     }
 
-    /// Another seed for the next process.
-    pub(crate) fn reseed(&mut self, seed: u64) {
-        self.setup.seed = seed;
-    }
-
     // ---- time ----
 
     /// What the device's clocks say.
     pub(crate) fn clock(&self) -> Now {
         let unix_ms = (EPOCH + self.now).saturating_add_signed(self.clock_error);
-        Now { mono: Mono(self.now - self.suspended), unix_ms }
+        Now {
+            mono: Mono(self.now - self.suspended),
+            unix_ms,
+        }
     }
 
     /// Lets this much time pass.
@@ -284,7 +312,8 @@ impl World {
     pub(crate) fn step_before(&mut self, end: u64) -> bool {
         let event = self.events.first_key_value().map(|(key, _)| key.0.max(self.now));
         let deadline = self.machine.as_ref().and_then(Machine::next_deadline);
-        let due = deadline.map(|at| (at.0.saturating_add(self.suspended).saturating_add(self.late_by)).max(self.now));
+        let due = deadline
+            .map(|at| (at.0.saturating_add(self.suspended).saturating_add(self.late_by)).max(self.now));
         match (event, due) {
             (Some(at), due) if at <= end && due.is_none_or(|due| at <= due) => {
                 self.now = at;
@@ -313,173 +342,12 @@ impl World {
         self.inbox.push_back(input);
         while let Some(input) = self.inbox.pop_front() {
             let clock = self.clock();
-            let Some(machine) = &mut self.machine else { continue };
+            let Some(machine) = &mut self.machine else {
+                continue;
+            };
             machine.handle(clock, input);
             self.perform_outputs();
         }
         self.check_sockets();
-    }
-
-    // ---- the application ----
-
-    fn call(&mut self) -> CallId {
-        self.next_call += 1;
-        CallId(self.next_call)
-    }
-
-    pub(crate) fn begin_login(&mut self, user: &str) -> CallId {
-        let call = self.call();
-        let credentials = vec![("username".to_owned(), Secret::from(user)), ("password".to_owned(), "pw".into())];
-        self.input(Input::Login { call, credentials });
-        call
-    }
-
-    pub(crate) fn login(&mut self, user: &str) {
-        let call = self.begin_login(user);
-        self.run_until(secs(60), |world| world.replies.contains_key(&call));
-        assert!(matches!(self.replies[&call], Ok(Reply::SignedIn { .. })), "{:?}", self.replies[&call]);
-    }
-
-    pub(crate) fn begin_logout(&mut self) -> CallId {
-        let call = self.call();
-        self.input(Input::Logout { call });
-        call
-    }
-
-    pub(crate) fn logout(&mut self) -> bool {
-        let call = self.begin_logout();
-        self.run_until(secs(60), |world| world.replies.contains_key(&call));
-        matches!(self.replies[&call], Ok(Reply::SignedOut { revoked: true }))
-    }
-
-    pub(crate) fn adopt(&mut self, access: &str, refresh: Option<&str>, expires_in_ms: Option<u64>) -> CallId {
-        let call = self.call();
-        let refresh = refresh.map(RefreshToken::from);
-        let tokens = TokenGrant { access: AccessToken::from(access), refresh, expires_in_ms, user: None };
-        self.input(Input::Adopt { call, tokens });
-        call
-    }
-
-    pub(crate) fn verify(&mut self) -> Result<Reply, Error> {
-        let call = self.call();
-        self.input(Input::Verify { call });
-        self.run_until(secs(60), |world| world.replies.contains_key(&call));
-        self.replies[&call].clone()
-    }
-
-    /// The first socket, with the setup's options; after that, `connect` on it.
-    pub(crate) fn connect(&mut self) {
-        if self.next_socket == 0 {
-            self.open_socket(self.setup.socket.clone());
-        } else {
-            self.input(Input::Connect { socket: FIRST });
-        }
-    }
-
-    pub(crate) fn open_socket(&mut self, options: SocketOptions) -> SocketId {
-        options.validate().unwrap();
-        self.next_socket += 1;
-        let socket = SocketId(self.next_socket);
-        self.options.insert(socket, options.clone());
-        self.input(Input::OpenSocket { socket, options: options.into() });
-        socket
-    }
-
-    pub(crate) fn disconnect(&mut self) {
-        self.input(Input::Disconnect { socket: FIRST, code: 1000, reason: "bye".into() });
-    }
-
-    pub(crate) fn network(&mut self, online: bool) {
-        self.ws.offline = !online;
-        self.server.offline = !online;
-        self.input(Input::Network { online });
-        if !online {
-            self.cut_all();
-        }
-    }
-
-    /// `send`, as the driver does it: into the connection where the machine allowed that, else through the machine.
-    pub(crate) fn send(&mut self, text: &str) -> SendId {
-        self.send_on(FIRST, text)
-    }
-
-    pub(crate) fn send_on(&mut self, socket: SocketId, text: &str) -> SendId {
-        self.next_send += 1;
-        let (send, message) = (SendId(self.next_send), Message::text(text));
-        self.sends.insert(send, Sent::Queued);
-        match self.direct.get(&socket).copied() {
-            Some(conn) => self.write(conn, vec![(send, message)]),
-            None => self.input(Input::Send { socket, send, message }),
-        }
-        send
-    }
-
-    // ---- what one sees ----
-
-    pub(crate) fn session(&self) -> &SessionState {
-        &self.view.as_ref().expect("nothing was published").state
-    }
-
-    pub(crate) fn answer(&self) -> Option<Result<AccessToken, Error>> {
-        self.view.as_ref().and_then(SessionView::answer)
-    }
-
-    pub(crate) fn is_signed_in(&self) -> bool {
-        self.session().is_signed_in()
-    }
-
-    pub(crate) fn socket_state(&self) -> &SocketState {
-        self.state_of(FIRST)
-    }
-
-    pub(crate) fn state_of(&self, socket: SocketId) -> &SocketState {
-        self.socket_states.get(&socket).and_then(|all| all.last()).map_or(&SocketState::Idle, |(_, state)| state)
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.socket_state().is_open()
-    }
-
-    pub(crate) fn events_of(&self, socket: SocketId) -> &[SocketEvent] {
-        self.socket_events.get(&socket).map_or(&[], Vec::as_slice)
-    }
-
-    /// How often the application saw its connection end.
-    pub(crate) fn ends(&self) -> usize {
-        self.events_of(FIRST).iter().filter(|event| matches!(event, SocketEvent::Ended { .. })).count()
-    }
-
-    /// How many requests, store accesses and callbacks are out.
-    pub(crate) fn effects_out(&self) -> usize {
-        self.effects.len()
-    }
-
-    pub(crate) fn machine(&self) -> &Machine {
-        self.machine.as_ref().expect("the process is dead")
-    }
-
-    fn asked_callback(&mut self, force: bool) -> (u64, Option<CallbackAnswer>) {
-        self.asked.push(force);
-        let thrown = |kind| Some(CallbackAnswer::Unreachable(Error::new(kind, "the callback failed")));
-        let answer = match self.callback {
-            Callback::Throws => thrown(ErrorKind::CallbackFailed),
-            Callback::Unreachable => thrown(ErrorKind::Unreachable),
-            Callback::Hangs => None,
-            Callback::SignedOut => Some(CallbackAnswer::SignedOut),
-            Callback::Fresh => Some(self.callback_token(0, force)),
-            Callback::CachedUntil(left) => Some(self.callback_token(left, force)),
-        };
-        (self.server.latency, answer)
-    }
-
-    fn callback_token(&mut self, until: u64, force: bool) -> CallbackAnswer {
-        let cached = self.callback != Callback::Fresh && !force;
-        let good = self.callback_token.clone().filter(|(_, end)| cached && self.now + until < *end);
-        let (text, _) = good.unwrap_or_else(|| {
-            let text = self.server.issue(self.now, "ada");
-            (text.clone(), self.server.expires(&text))
-        });
-        self.callback_token = Some((text.clone(), self.server.expires(&text)));
-        CallbackAnswer::Token { access: AccessToken::from(text), expires_in_ms: None }
     }
 }

@@ -78,8 +78,12 @@ impl Store {
     /// Another holder writes.
     pub(crate) fn write(&mut self, next: Option<Box<StoredSession>>) {
         self.writes += 1;
-        self.ever.extend(next.iter().map(|stored| stored.access.expose().to_owned()));
-        self.held = StoreSnapshot { version: StoreVersion(self.held.version.0 + 1), session: next };
+        self.ever
+            .extend(next.iter().map(|stored| stored.access.expose().to_owned()));
+        self.held = StoreSnapshot {
+            version: StoreVersion(self.held.version.0 + 1),
+            session: next,
+        };
     }
 
     pub(crate) fn session(&self) -> Option<&StoredSession> {

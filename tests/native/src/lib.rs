@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use freshsocket::{
-    Changes, Session, SessionBuilder, SessionState, Socket, SocketEvent, SocketHandle, SocketState, TokenGrant,
+    Changes, Session, SessionBuilder, SessionState, Socket, SocketEvent, SocketHandle, SocketState,
+    TokenGrant,
 };
 use freshsocket_mock_server::{Counters, Kind, MockServer, Record, Settings, Snapshot};
 
@@ -41,13 +42,19 @@ pub async fn signed_in(server: &MockServer) -> Session {
 /// Signs a user in at the simple-JWT endpoints.
 pub async fn sign_in(session: &Session, user: &str) {
     let credentials = [("username", user), ("password", "correct")];
-    within("sign-in", session.login(credentials)).await.expect("the user signs in");
+    within("sign-in", session.login(credentials))
+        .await
+        .expect("the user signs in");
 }
 
 /// A session of ada's whose tokens are opaque, with this much life left of the first, refreshed only when needed.
 pub async fn supplied(server: &MockServer, builder: SessionBuilder, life: Duration) -> Session {
     server.set(|s| s.opaque_tokens = true);
-    let session = builder.session_options(|o| o.refresh.proactive = false).build().await.expect("the session builds");
+    let session = builder
+        .session_options(|o| o.refresh.proactive = false)
+        .build()
+        .await
+        .expect("the session builds");
     let pair = server.issue_session("ada");
     let tokens = TokenGrant {
         access: pair.access.as_str().into(),
@@ -74,13 +81,18 @@ pub async fn force_refresh(server: &MockServer, session: &Session) {
     server.expire_tokens();
     let http = session.http();
     let request = http.client().get(format!("{}/api/me", server.http_url()));
-    let answer = within("the request after expiry", http.send(request)).await.expect("an answer");
+    let answer = within("the request after expiry", http.send(request))
+        .await
+        .expect("an answer");
     assert_eq!(answer.status().as_u16(), 200);
 }
 
 /// A socket to this server, open.
 pub async fn open_socket(server: &MockServer, session: &Session) -> Socket {
-    let socket = session.socket(server.ws_url()).connect().expect("the socket is made");
+    let socket = session
+        .socket(server.ws_url())
+        .connect()
+        .expect("the socket is made");
     opened(&socket).await;
     socket
 }
@@ -96,7 +108,9 @@ pub async fn socket_state(
     socket: &SocketHandle,
     wanted: impl FnMut(&SocketState) -> bool,
 ) -> SocketState {
-    within(what, socket.wait_for(wanted)).await.expect("the client is there")
+    within(what, socket.wait_for(wanted))
+        .await
+        .expect("the client is there")
 }
 
 /// Waits for a state of the session.
@@ -135,7 +149,11 @@ pub async fn seen(
 
 /// The server's records of this kind.
 pub fn records(server: &MockServer, kind: Kind) -> Vec<Record> {
-    server.records().into_iter().filter(|record| record.is(kind)).collect()
+    server
+        .records()
+        .into_iter()
+        .filter(|record| record.is(kind))
+        .collect()
 }
 
 /// The token numbers of the attempts up to the next one that succeeds.
@@ -158,7 +176,10 @@ pub async fn attempts_until_open(events: &mut Changes<SocketEvent>) -> Vec<u64> 
 pub async fn cut(server: &MockServer, socket: &SocketHandle) {
     let mut events = socket.events();
     server.cut_all();
-    next_where("the end", &mut events, |event| matches!(event, SocketEvent::Ended { .. })).await;
+    next_where("the end", &mut events, |event| {
+        matches!(event, SocketEvent::Ended { .. })
+    })
+    .await;
 }
 
 /// Sends a text and waits for it to come back.
@@ -170,7 +191,10 @@ pub async fn echo(socket: &mut Socket, text: &str) {
 
 /// The next message, a text.
 pub async fn next_text(socket: &mut Socket) -> String {
-    let message = within("a message", socket.next()).await.expect("not the end").expect("no error");
+    let message = within("a message", socket.next())
+        .await
+        .expect("not the end")
+        .expect("no error");
     message.as_text().expect("a text").to_owned()
 }
 
@@ -186,10 +210,10 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// The future's outcome, or a failed test after the deadline.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(outcome) => outcome,
-        Err(_) => panic!("not within {DEADLINE:?}: {what}"),
-    }
+    let Ok(outcome) = tokio::time::timeout(DEADLINE, future).await else {
+        panic!("not within {DEADLINE:?}: {what}")
+    };
+    outcome
 }
 
 /// Milliseconds since 1970.
@@ -201,6 +225,12 @@ pub fn unix_ms() -> u64 {
 /// A number of kilobytes from `/proc/self/status` (`VmHWM`, `VmRSS`).
 pub fn memory_kb(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with(field)).expect("a known field");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .expect("a known field");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kb| kb.parse().ok())
+        .expect("a number")
 }

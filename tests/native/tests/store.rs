@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use freshsocket::{
-    Changes, ErrorKind, FileStore, Session, SessionBuilder, SessionEvent, SessionState, SignOutCause, Store as _,
+    Changes, ErrorKind, FileStore, Session, SessionBuilder, SessionEvent, SessionState, SignOutCause,
+    Store as _,
 };
 use freshsocket_mock_server::{Fault, Kind, MockServer, Target, Times};
 use freshsocket_native_tests::{
-    builder, echo, force_refresh, next_where, open_socket, records, seen, server, session_state, sign_in, within,
+    builder, echo, force_refresh, next_where, open_socket, records, seen, server, session_state, sign_in,
+    within,
 };
 
 /// A builder of sessions in this file, with an idempotency key.
@@ -38,7 +40,10 @@ async fn s8_a_session_in_a_file_outlives_the_program() {
     sign_in_and_end(&server, &file).await;
     for _ in 0..3 {
         let session = stored(&server, &file).build().await.unwrap();
-        assert!(matches!(session.state(), SessionState::Active { .. }), "signed in when `build` returns");
+        assert!(
+            matches!(session.state(), SessionState::Active { .. }),
+            "signed in when `build` returns"
+        );
         assert!(session.user().is_some());
         force_refresh(&server, &session).await;
         echo(&mut open_socket(&server, &session).await, "hello").await;
@@ -47,14 +52,24 @@ async fn s8_a_session_in_a_file_outlives_the_program() {
     session.logout().await.unwrap();
     drop(session);
     let session = stored(&server, &file).build().await.unwrap();
-    assert_eq!(session.state(), SessionState::SignedOut { cause: SignOutCause::NotSignedIn });
-    assert_eq!((server.counters().logins, server.counters().refreshes_refused), (1, 0));
+    assert_eq!(
+        session.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::NotSignedIn
+        }
+    );
+    assert_eq!(
+        (server.counters().logins, server.counters().refreshes_refused),
+        (1, 0)
+    );
 }
 
 /// The child of the test below: a program that is about to be killed. On its own it does nothing.
 #[tokio::test]
 async fn child_that_refreshes_until_it_is_killed() {
-    let Ok(of) = std::env::var("FRESHSOCKET_TEST_CHILD") else { return };
+    let Ok(of) = std::env::var("FRESHSOCKET_TEST_CHILD") else {
+        return;
+    };
     let (url, file) = of.split_once(' ').unwrap();
     let builder = Session::builder(url).store(FileStore::new(file));
     let keyed = builder.session_options(|o| o.refresh.idempotency_header = Some("Idempotency-Key".into()));
@@ -68,7 +83,10 @@ async fn child_that_refreshes_until_it_is_killed() {
 fn spawn_child(server: &MockServer, file: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_refreshes_until_it_is_killed"])
-        .env("FRESHSOCKET_TEST_CHILD", format!("{} {}", server.http_url(), file.display()))
+        .env(
+            "FRESHSOCKET_TEST_CHILD",
+            format!("{} {}", server.http_url(), file.display()),
+        )
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -83,7 +101,10 @@ async fn killed_in_between(server: &MockServer, file: &Path) {
     let mut child = spawn_child(server, file);
     seen("the rotation", server, |s| s.counters.refreshes_ok == 1).await;
     child.kill().unwrap();
-    let status = within("its end", tokio::task::spawn_blocking(move || child.wait())).await.unwrap().unwrap();
+    let status = within("its end", tokio::task::spawn_blocking(move || child.wait()))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!status.success());
     server.release();
     let snapshot = FileStore::new(file).load().await.unwrap();
@@ -96,11 +117,17 @@ async fn s8_killed_between_refresh_and_store_the_next_start_is_signed_in() {
     let server = server(|s| s.honour_idempotency_key = true).await;
     killed_in_between(&server, &file).await;
     let session = stored(&server, &file).build().await.unwrap();
-    session_state("signed in", &session, |s| matches!(s, SessionState::Active { .. })).await;
+    session_state("signed in", &session, |s| {
+        matches!(s, SessionState::Active { .. })
+    })
+    .await;
     let refreshes = records(&server, Kind::Refresh);
     assert_eq!(refreshes.len(), 2);
     assert_eq!(refreshes[0].idempotency_key, refreshes[1].idempotency_key);
-    assert_eq!(refreshes[0].issued_token_seq, refreshes[1].issued_token_seq, "the same answer again");
+    assert_eq!(
+        refreshes[0].issued_token_seq, refreshes[1].issued_token_seq,
+        "the same answer again"
+    );
     assert!(session.verify().await.unwrap());
     echo(&mut open_socket(&server, &session).await, "hello").await;
     force_refresh(&server, &session).await;
@@ -113,7 +140,12 @@ async fn s8_killed_between_refresh_and_store_the_next_start_knows_why_it_is_not_
     killed_in_between(&server, &file).await;
     let session = stored(&server, &file).build().await.unwrap();
     let out = session_state("signed out", &session, |s| !s.is_signed_in()).await;
-    assert_eq!(out, SessionState::SignedOut { cause: SignOutCause::RefreshInterrupted });
+    assert_eq!(
+        out,
+        SessionState::SignedOut {
+            cause: SignOutCause::RefreshInterrupted
+        }
+    );
     sign_in(&session, "ada").await;
     force_refresh(&server, &session).await;
 }
@@ -128,11 +160,23 @@ async fn s8_killed_before_the_server_acted_the_next_start_is_signed_in() {
     let mut child = spawn_child(&server, &file);
     seen("the request", &server, |s| s.counters.refreshes >= 1).await;
     child.kill().unwrap();
-    within("its end", tokio::task::spawn_blocking(move || child.wait())).await.unwrap().unwrap();
+    within("its end", tokio::task::spawn_blocking(move || child.wait()))
+        .await
+        .unwrap()
+        .unwrap();
     server.clear_faults();
     let session = stored(&server, &file).build().await.unwrap();
-    session_state("signed in", &session, |s| matches!(s, SessionState::Active { .. })).await;
-    assert_eq!((server.counters().refreshes_ok, server.counters().refreshes_refused), (1, 0));
+    session_state("signed in", &session, |s| {
+        matches!(s, SessionState::Active { .. })
+    })
+    .await;
+    assert_eq!(
+        (
+            server.counters().refreshes_ok,
+            server.counters().refreshes_refused
+        ),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
@@ -146,24 +190,47 @@ async fn s8_a_lost_refresh_answer_is_asked_for_again() {
         let mut events = session.events();
         server.expire_tokens();
         let http = session.http();
-        let answer = within("answer", http.send(http.client().get(format!("{}/api/me", server.http_url())))).await;
+        let answer = within(
+            "answer",
+            http.send(http.client().get(format!("{}/api/me", server.http_url()))),
+        )
+        .await;
         assert_eq!(answer.unwrap().status().as_u16(), 401);
-        let failed = next_where("lost", &mut events, |e| matches!(e, SessionEvent::RefreshFailed { .. })).await;
-        assert!(matches!(failed, SessionEvent::RefreshFailed { error } if error.kind() == ErrorKind::Unreachable));
+        let failed = next_where("lost", &mut events, |e| {
+            matches!(e, SessionEvent::RefreshFailed { .. })
+        })
+        .await;
+        assert!(
+            matches!(failed, SessionEvent::RefreshFailed { error } if error.kind() == ErrorKind::Unreachable)
+        );
         if honoured {
             session_state("active", &session, |s| matches!(s, SessionState::Active { .. })).await;
             assert!(session.verify().await.unwrap());
         } else {
             let out = session_state("signed out", &session, |s| !s.is_signed_in()).await;
-            assert_eq!(out, SessionState::SignedOut { cause: SignOutCause::RefreshRefused });
+            assert_eq!(
+                out,
+                SessionState::SignedOut {
+                    cause: SignOutCause::RefreshRefused
+                }
+            );
         }
-        let keys: Vec<_> = records(&server, Kind::Refresh).into_iter().map(|r| r.idempotency_key).collect();
-        assert!(keys.len() == 2 && keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+        let keys: Vec<_> = records(&server, Kind::Refresh)
+            .into_iter()
+            .map(|r| r.idempotency_key)
+            .collect();
+        assert!(
+            keys.len() == 2 && keys[0].is_some() && keys[0] == keys[1],
+            "{keys:?}"
+        );
     }
 }
 
 async fn store_failed(events: &mut Changes<SessionEvent>) {
-    let event = next_where("the failure", events, |e| matches!(e, SessionEvent::StoreFailed { .. })).await;
+    let event = next_where("the failure", events, |e| {
+        matches!(e, SessionEvent::StoreFailed { .. })
+    })
+    .await;
     assert!(matches!(event, SessionEvent::StoreFailed { error } if error.kind() == ErrorKind::StoreFailed));
 }
 
@@ -173,7 +240,10 @@ async fn s8_a_store_that_cannot_be_written_is_told_and_the_session_goes_on() {
     let in_the_way = folder.path().join("a file, not a folder");
     std::fs::write(&in_the_way, "x").unwrap();
     let server = server(|_| {}).await;
-    let session = stored(&server, &in_the_way.join("session.json")).build().await.unwrap();
+    let session = stored(&server, &in_the_way.join("session.json"))
+        .build()
+        .await
+        .unwrap();
     let mut events = session.events();
     sign_in(&session, "ada").await;
     store_failed(&mut events).await;
@@ -182,20 +252,36 @@ async fn s8_a_store_that_cannot_be_written_is_told_and_the_session_goes_on() {
     echo(&mut open_socket(&server, &session).await, "hello").await;
     session.logout().await.unwrap();
     store_failed(&mut events).await;
-    assert_eq!(session.state(), SessionState::SignedOut { cause: SignOutCause::LoggedOut });
+    assert_eq!(
+        session.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::LoggedOut
+        }
+    );
 }
 
 #[tokio::test]
 async fn s8_a_damaged_file_signs_nobody_in_and_is_kept_aside() {
     let (_folder, file) = place();
-    std::fs::write(&file, r#"{"format":1,"version":3,"session":{"access":"secret-in-a-damaged-file"#).unwrap();
+    std::fs::write(
+        &file,
+        r#"{"format":1,"version":3,"session":{"access":"secret-in-a-damaged-file"#,
+    )
+    .unwrap();
     let server = server(|_| {}).await;
     let session = stored(&server, &file).build().await.unwrap();
     assert!(!session.state().is_signed_in());
     assert!(file.with_file_name("session.json.corrupt").exists());
     sign_in(&session, "ada").await;
     drop(session);
-    assert!(stored(&server, &file).build().await.unwrap().state().is_signed_in());
+    assert!(
+        stored(&server, &file)
+            .build()
+            .await
+            .unwrap()
+            .state()
+            .is_signed_in()
+    );
 }
 
 #[tokio::test]
@@ -216,7 +302,10 @@ async fn s8_a_holder_whose_token_another_rotated_adopts_the_new_pair() {
     force_refresh_without_expiring(&server, &second).await;
     server.release();
     assert_eq!(within("the first", waiting).await.unwrap(), 200);
-    let (one, two) = (first.ensure_valid_token().await.unwrap(), second.ensure_valid_token().await.unwrap());
+    let (one, two) = (
+        first.ensure_valid_token().await.unwrap(),
+        second.ensure_valid_token().await.unwrap(),
+    );
     assert_eq!(one, two);
     let counters = server.counters();
     assert_eq!((counters.refreshes_ok, counters.refreshes_refused), (1, 1));
@@ -224,15 +313,25 @@ async fn s8_a_holder_whose_token_another_rotated_adopts_the_new_pair() {
     // Later, whoever is behind finds out by the store and asks nobody.
     force_refresh(&server, &second).await;
     let http = first.http();
-    let answer = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await.unwrap();
+    let answer = http
+        .send(http.client().get(format!("{}/api/me", server.http_url())))
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     assert_eq!(server.counters().refreshes, 3);
-    assert_eq!(first.ensure_valid_token().await.unwrap(), second.ensure_valid_token().await.unwrap());
+    assert_eq!(
+        first.ensure_valid_token().await.unwrap(),
+        second.ensure_valid_token().await.unwrap()
+    );
 }
 
 async fn force_refresh_without_expiring(server: &MockServer, session: &Session) {
     let http = session.http();
-    let answer = within("answer", http.send(http.client().get(format!("{}/api/me", server.http_url())))).await;
+    let answer = within(
+        "answer",
+        http.send(http.client().get(format!("{}/api/me", server.http_url()))),
+    )
+    .await;
     assert_eq!(answer.unwrap().status().as_u16(), 200);
 }
 
@@ -246,8 +345,16 @@ async fn s10_signing_out_in_one_program_signs_out_the_other() {
     first.logout().await.unwrap();
     server.expire_tokens();
     let http = second.http();
-    let answer = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await.unwrap();
+    let answer = http
+        .send(http.client().get(format!("{}/api/me", server.http_url())))
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 401);
-    assert_eq!(second.state(), SessionState::SignedOut { cause: SignOutCause::SignedOutElsewhere });
+    assert_eq!(
+        second.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::SignedOutElsewhere
+        }
+    );
     assert_eq!(server.counters().refreshes, 0);
 }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use freshsocket::{ClosedBy, Ended, Error, ErrorKind, Message, RefreshReason, SendStatus, SessionState, SignOutCause, SocketState};
+use freshsocket::{
+    ClosedBy, Ended, Error, ErrorKind, Message, RefreshReason, SendStatus, SessionState, SignOutCause,
+    SocketState,
+};
 
 use super::line::{Line, Refresh};
 
@@ -59,7 +62,9 @@ impl Human {
 fn describe(line: &Line<'_>, now: u64) -> Option<(Tone, String)> {
     Some(match line {
         Line::Session { state } => session(state, now)?,
-        Line::Refresh { refresh: Refresh::Started { why } } => {
+        Line::Refresh {
+            refresh: Refresh::Started { why },
+        } => {
             let why = match why {
                 RefreshReason::Timer => "it is time",
                 RefreshReason::Refused => "the server refused the last one",
@@ -68,33 +73,64 @@ fn describe(line: &Line<'_>, now: u64) -> Option<(Tone, String)> {
             };
             (Tone::Plain, format!("token: asking for a new one ({why})"))
         }
-        Line::Refresh { refresh: Refresh::Done { token, expires_at } } => {
-            (Tone::Good, format!("token: number {token}, {}", expiry(*expires_at, now)))
-        }
-        Line::Refresh { refresh: Refresh::Failed { error } } => (Tone::Bad, format!("token: {}", what(error))),
-        Line::ExpiringSoon { expires_at } => {
-            (Tone::Bad, format!("token: {}, and this server renews none", expiry(Some(*expires_at), now)))
-        }
+        Line::Refresh {
+            refresh: Refresh::Done { token, expires_at },
+        } => (
+            Tone::Good,
+            format!("token: number {token}, {}", expiry(*expires_at, now)),
+        ),
+        Line::Refresh {
+            refresh: Refresh::Failed { error },
+        } => (Tone::Bad, format!("token: {}", what(error))),
+        Line::ExpiringSoon { expires_at } => (
+            Tone::Bad,
+            format!(
+                "token: {}, and this server renews none",
+                expiry(Some(*expires_at), now)
+            ),
+        ),
         Line::Socket { state } => socket(state, now)?,
-        Line::Attempt { attempt, placement, token, handover } => {
-            let with = if *token == 0 { "without a token".into() } else { format!("token {token} as {placement}") };
+        Line::Attempt {
+            attempt,
+            placement,
+            token,
+            handover,
+        } => {
+            let with = if *token == 0 {
+                "without a token".into()
+            } else {
+                format!("token {token} as {placement}")
+            };
             let over = if *handover { ", to take over" } else { "" };
             (Tone::Plain, format!("socket: attempt {attempt}, {with}{over}"))
         }
-        Line::Opened { subprotocol, handover } => {
-            let protocol = subprotocol.map(|name| format!(", subprotocol {name}")).unwrap_or_default();
+        Line::Opened {
+            subprotocol,
+            handover,
+        } => {
+            let protocol = subprotocol
+                .map(|name| format!(", subprotocol {name}"))
+                .unwrap_or_default();
             let how = if *handover { "handed over" } else { "open" };
             (Tone::Good, format!("socket: {how}{protocol}"))
         }
         Line::Renewed => (Tone::Good, "socket: showed the new token".into()),
         Line::AuthRefused { ended } => (Tone::Bad, format!("socket: refused ({})", how(ended))),
         Line::Unread { count } => (Tone::Bad, format!("socket: {count} messages dropped unread")),
-        Line::Send { send, status: SendStatus::Queued } => (Tone::Plain, format!("send {send}: queued")),
-        Line::Send { send, status: SendStatus::Failed(error) } => (Tone::Bad, format!("send {send}: {}", what(error))),
+        Line::Send {
+            send,
+            status: SendStatus::Queued,
+        } => (Tone::Plain, format!("send {send}: queued")),
+        Line::Send {
+            send,
+            status: SendStatus::Failed(error),
+        } => (Tone::Bad, format!("send {send}: {}", what(error))),
         // The state that follows an end says how it came, and what is next.
         Line::Ended { .. } | Line::Send { .. } | Line::Message { .. } => return None,
         Line::Error { during, error } => (Tone::Bad, format!("{during}: {}", what(error))),
-        Line::Missed { stream, count } => (Tone::Bad, format!("{count} {stream} not shown: too many at once")),
+        Line::Missed { stream, count } => {
+            (Tone::Bad, format!("{count} {stream} not shown: too many at once"))
+        }
         Line::Exit { code: 0, reason } => (Tone::Plain, format!("end: {reason}")),
         Line::Exit { code, reason } => (Tone::Bad, format!("end: {reason} (exit code {code})")),
     })
@@ -102,7 +138,9 @@ fn describe(line: &Line<'_>, now: u64) -> Option<(Tone, String)> {
 
 fn session(state: &SessionState, now: u64) -> Option<(Tone, String)> {
     Some(match state {
-        SessionState::SignedOut { cause: SignOutCause::NotSignedIn } => return None,
+        SessionState::SignedOut {
+            cause: SignOutCause::NotSignedIn,
+        } => return None,
         SessionState::SignedOut { cause } => {
             let why = match cause {
                 SignOutCause::LoggedOut => "as asked",
@@ -115,10 +153,14 @@ fn session(state: &SessionState, now: u64) -> Option<(Tone, String)> {
             };
             (Tone::Bad, format!("session: signed out, {why}"))
         }
-        SessionState::Active { expires_at } => (Tone::Good, format!("session: active, {}", expiry(*expires_at, now))),
-        SessionState::Unreachable { next_attempt, .. } => {
-            (Tone::Bad, format!("session: server unreachable, {}", next(*next_attempt, now)))
-        }
+        SessionState::Active { expires_at } => (
+            Tone::Good,
+            format!("session: active, {}", expiry(*expires_at, now)),
+        ),
+        SessionState::Unreachable { next_attempt, .. } => (
+            Tone::Bad,
+            format!("session: server unreachable, {}", next(*next_attempt, now)),
+        ),
         // The refresh has lines of its own.
         _ => return None,
     })
@@ -127,20 +169,30 @@ fn session(state: &SessionState, now: u64) -> Option<(Tone, String)> {
 fn socket(state: &SocketState, now: u64) -> Option<(Tone, String)> {
     Some(match state {
         SocketState::WaitingForSession => (Tone::Bad, "socket: waits for a sign-in".into()),
-        SocketState::Backoff { cause, next_attempt, .. } => {
-            (Tone::Bad, format!("socket: {}, {}", how(cause), next(*next_attempt, now)))
-        }
+        SocketState::Backoff {
+            cause, next_attempt, ..
+        } => (
+            Tone::Bad,
+            format!("socket: {}, {}", how(cause), next(*next_attempt, now)),
+        ),
         SocketState::Offline => (Tone::Bad, "socket: no network".into()),
-        SocketState::Refused { cause } => {
-            (Tone::Bad, format!("socket: refused for good, with a new token as well ({})", how(cause)))
-        }
+        SocketState::Refused { cause } => (
+            Tone::Bad,
+            format!(
+                "socket: refused for good, with a new token as well ({})",
+                how(cause)
+            ),
+        ),
         SocketState::Closed { by, code, reason } => {
             let (tone, who) = match by {
                 ClosedBy::Application => (Tone::Plain, "closed"),
                 ClosedBy::AttemptsExhausted => (Tone::Bad, "gave up after all attempts"),
                 _ => (Tone::Bad, "ended for good by the server"),
             };
-            (tone, format!("socket: {who} ({})", code_and_reason(*code, reason)))
+            (
+                tone,
+                format!("socket: {who} ({})", code_and_reason(*code, reason)),
+            )
         }
         // The events say these.
         _ => return None,
@@ -149,7 +201,9 @@ fn socket(state: &SocketState, now: u64) -> Option<(Tone, String)> {
 
 fn how(ended: &Ended) -> String {
     match ended {
-        Ended::Closed { code, reason } => format!("closed by the server ({})", code_and_reason(*code, reason)),
+        Ended::Closed { code, reason } => {
+            format!("closed by the server ({})", code_and_reason(*code, reason))
+        }
         Ended::Lost { detail } => format!("connection lost ({detail})"),
         Ended::Silent => "connection dead: no answer to the ping".into(),
         Ended::Http { status } => format!("HTTP {status} at the upgrade"),
@@ -168,13 +222,19 @@ fn what(error: &Error) -> String {
     let text = error.to_string();
     let advice = error.kind().advice();
     match error.kind() {
-        ErrorKind::Unreachable => text.strip_suffix(advice).map_or(text.clone(), |text| text.trim_end().to_owned()),
+        ErrorKind::Unreachable => text
+            .strip_suffix(advice)
+            .map_or(text.clone(), |text| text.trim_end().to_owned()),
         _ => text,
     }
 }
 
 fn code_and_reason(code: u16, reason: &str) -> String {
-    if reason.is_empty() { code.to_string() } else { format!("{code} {reason}") }
+    if reason.is_empty() {
+        code.to_string()
+    } else {
+        format!("{code} {reason}")
+    }
 }
 
 fn expiry(at: Option<u64>, now: u64) -> String {
@@ -186,7 +246,11 @@ fn expiry(at: Option<u64>, now: u64) -> String {
 }
 
 fn next(at: u64, now: u64) -> String {
-    if at <= now { "next attempt now".into() } else { format!("next attempt in {}", span(at - now)) }
+    if at <= now {
+        "next attempt now".into()
+    } else {
+        format!("next attempt in {}", span(at - now))
+    }
 }
 
 fn span(ms: u64) -> String {
@@ -204,7 +268,17 @@ fn tame(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+    Cow::Owned(
+        text.chars()
+            .map(|c| {
+                if steers(c) {
+                    c.escape_unicode().to_string()
+                } else {
+                    c.to_string()
+                }
+            })
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -213,16 +287,32 @@ mod tests {
 
     #[test]
     fn a_server_cannot_steer_the_terminal() {
-        let human = Human { quiet: false, colour: false, terminal: true };
+        let human = Human {
+            quiet: false,
+            colour: false,
+            terminal: true,
+        };
         assert_eq!(human.message(&Message::text("a\x1b[2Jb\tc")), "a\\u{1b}[2Jb\tc\n");
-        let ended = Ended::Closed { code: 4000, reason: "\x1b]0;x".into() };
-        let line = human.status(&Line::AuthRefused { ended: &ended }, 3_661_000).unwrap();
-        assert_eq!(line, "01:01:01Z socket: refused (closed by the server (4000 \\u{1b}]0;x))");
+        let ended = Ended::Closed {
+            code: 4000,
+            reason: "\x1b]0;x".into(),
+        };
+        let line = human
+            .status(&Line::AuthRefused { ended: &ended }, 3_661_000)
+            .unwrap();
+        assert_eq!(
+            line,
+            "01:01:01Z socket: refused (closed by the server (4000 \\u{1b}]0;x))"
+        );
     }
 
     #[test]
     fn a_pipe_gets_messages_as_they_are() {
-        let human = Human { quiet: false, colour: false, terminal: false };
+        let human = Human {
+            quiet: false,
+            colour: false,
+            terminal: false,
+        };
         assert_eq!(human.message(&Message::text("a\x1bb")), "a\x1bb\n");
         assert_eq!(human.message(&Message::binary(vec![0, 1])), "base64:AAE=\n");
     }

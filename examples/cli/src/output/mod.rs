@@ -36,9 +36,16 @@ impl Output {
             Form::Json
         } else {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            Form::Human(Human { quiet, colour, terminal: std::io::stdout().is_terminal() })
+            Form::Human(Human {
+                quiet,
+                colour,
+                terminal: std::io::stdout().is_terminal(),
+            })
         };
-        Self { form, closed: AtomicBool::new(false) }
+        Self {
+            form,
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Prints one line.
@@ -57,7 +64,10 @@ impl Output {
 
     /// Says why nothing could be run.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.line(&Line::Error { during: failure.during, error: &failure.error });
+        self.line(&Line::Error {
+            during: failure.during,
+            error: &failure.error,
+        });
     }
 
     /// The last line.
@@ -65,7 +75,10 @@ impl Output {
         // People need not read the same twice.
         let superfluous = told && matches!(self.form, Form::Human(_));
         if !exit.silent && !superfluous {
-            self.line(&Line::Exit { code: exit.code as u8, reason: &exit.reason });
+            self.line(&Line::Exit {
+                code: exit.code as u8,
+                reason: &exit.reason,
+            });
         }
     }
 

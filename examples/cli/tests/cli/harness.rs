@@ -27,16 +27,31 @@ pub(crate) struct Cli(Command);
 impl Cli {
     pub(crate) fn new(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freshsocket"));
-        for name in ["FRESHSOCKET_PASSWORD", "FRESHSOCKET_TOKEN", "FRESHSOCKET_REFRESH_TOKEN"] {
+        for name in [
+            "FRESHSOCKET_PASSWORD",
+            "FRESHSOCKET_TOKEN",
+            "FRESHSOCKET_REFRESH_TOKEN",
+        ] {
             command.env_remove(name);
         }
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         Self(command)
     }
 
     /// For this server's `/ws`, with quick retries.
     pub(crate) fn to(server: &MockServer, args: &[&str]) -> Self {
-        Self::new(&[&[&*server.ws_url(), "--retry-base", "50ms", "--retry-cap", "200ms"], args].concat())
+        Self::new(
+            &[
+                &[&*server.ws_url(), "--retry-base", "50ms", "--retry-cap", "200ms"],
+                args,
+            ]
+            .concat(),
+        )
     }
 
     /// The same, with ada signing in.
@@ -52,7 +67,12 @@ impl Cli {
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.0.spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Running { stdin: child.stdin.take(), stdout: Lines::of(stdout), stderr: Lines::of(stderr), child }
+        Running {
+            stdin: child.stdin.take(),
+            stdout: Lines::of(stdout),
+            stderr: Lines::of(stderr),
+            child,
+        }
     }
 
     /// Runs it to its end with nothing on standard input.
@@ -88,7 +108,11 @@ impl Running {
 
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().await.unwrap();
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {id}")])
+            .status()
+            .await
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -96,10 +120,17 @@ impl Running {
     pub(crate) async fn finish(mut self) -> Finished {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await;
         let Ok(status) = status else {
-            panic!("still running\nstdout: {:#?}\nstderr: {:#?}", self.stdout.seen, self.stderr.seen);
+            panic!(
+                "still running\nstdout: {:#?}\nstderr: {:#?}",
+                self.stdout.seen, self.stderr.seen
+            );
         };
         let code = status.unwrap().code();
-        Finished { code, stdout: self.stdout.rest().await, stderr: self.stderr.rest().await }
+        Finished {
+            code,
+            stdout: self.stdout.rest().await,
+            stderr: self.stderr.rest().await,
+        }
     }
 }
 
@@ -119,7 +150,11 @@ impl Lines {
                 let _ = sender.send(line);
             }
         });
-        Self { receiver, reader, seen: Vec::new() }
+        Self {
+            receiver,
+            reader,
+            seen: Vec::new(),
+        }
     }
 
     /// Waits for a line with this text.
@@ -169,12 +204,18 @@ impl Finished {
 
     /// Standard output as JSON lines.
     pub(crate) fn json(&self) -> Vec<Value> {
-        self.stdout.iter().map(|line| serde_json::from_str(line).expect(line)).collect()
+        self.stdout
+            .iter()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
     }
 
     /// The JSON lines of one type.
     pub(crate) fn lines_of(&self, kind: &str) -> Vec<Value> {
-        self.json().into_iter().filter(|line| line["type"] == kind).collect()
+        self.json()
+            .into_iter()
+            .filter(|line| line["type"] == kind)
+            .collect()
     }
 
     pub(crate) fn all_output(&self) -> String {
@@ -182,7 +223,10 @@ impl Finished {
     }
 
     pub(crate) fn expect_in_stderr(self, text: &str) -> Self {
-        assert!(self.stderr.iter().any(|line| line.contains(text)), "no {text:?} in {self:#?}");
+        assert!(
+            self.stderr.iter().any(|line| line.contains(text)),
+            "no {text:?} in {self:#?}"
+        );
         self
     }
 }

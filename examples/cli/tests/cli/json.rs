@@ -7,16 +7,36 @@ use crate::harness::{Cli, server};
 
 /// A run with as much as possible in it.
 async fn eventful_run(server: &MockServer) -> Vec<serde_json::Value> {
-    let mut run = Cli::ada(server, &["--json", "--outbox-age", "300ms", "--max-message", "1000"]).start();
+    let mut run = Cli::ada(
+        server,
+        &["--json", "--outbox-age", "300ms", "--max-message", "1000"],
+    )
+    .start();
     run.stdout.wait_for("\"state\":\"open\"").await;
     run.type_in("text\n").await;
     run.stdout.wait_for("\"text\":\"text\"").await;
     server.send_to_user("ada", vec![0_u8, 1]);
     run.stdout.wait_for("\"base64\":\"AAE=\"").await;
     run.stdout.wait_for("\"handover\":true").await;
-    server.fault(Target::Refresh, Fault::Status { code: 503, retry_after: None, body: None, content_type: None }, Times::Next(1));
+    server.fault(
+        Target::Refresh,
+        Fault::Status {
+            code: 503,
+            retry_after: None,
+            body: None,
+            content_type: None,
+        },
+        Times::Next(1),
+    );
     run.stdout.wait_for("\"phase\":\"failed\"").await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 401, retry_after: None }, Times::Next(1));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 401,
+            retry_after: None,
+        },
+        Times::Next(1),
+    );
     server.cut_all();
     run.stdout.wait_for("authRefused").await;
     run.stdout.wait_for("\"state\":\"open\"").await;
@@ -38,9 +58,26 @@ async fn every_line_is_of_a_documented_type_with_the_documented_fields() {
     .await;
     let lines = eventful_run(&server).await;
     lines.iter().for_each(format::check);
-    for kind in ["session", "refresh", "socket", "attempt", "opened", "ended", "authRefused", "message", "send", "exit"] {
-        assert!(lines.iter().any(|line| line["type"] == kind), "no {kind} in {lines:#?}");
+    for kind in [
+        "session",
+        "refresh",
+        "socket",
+        "attempt",
+        "opened",
+        "ended",
+        "authRefused",
+        "message",
+        "send",
+        "exit",
+    ] {
+        assert!(
+            lines.iter().any(|line| line["type"] == kind),
+            "no {kind} in {lines:#?}"
+        );
     }
     let last = lines.last().unwrap();
-    assert_eq!((last["type"].as_str(), last["code"].as_u64()), (Some("exit"), Some(7)));
+    assert_eq!(
+        (last["type"].as_str(), last["code"].as_u64()),
+        (Some("exit"), Some(7))
+    );
 }

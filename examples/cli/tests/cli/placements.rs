@@ -12,7 +12,10 @@ async fn echoes(cli: Cli) -> Finished {
 
 /// The one connection that the server saw.
 fn opened(server: &MockServer) -> Record {
-    let mut records = server.records().into_iter().filter(|record| record.is(Kind::WsOpen));
+    let mut records = server
+        .records()
+        .into_iter()
+        .filter(|record| record.is(Kind::WsOpen));
     let record = records.next().expect("a connection");
     server.reset();
     record
@@ -23,19 +26,35 @@ async fn every_placement_reaches_the_server() {
     let server = server(|_| {}).await;
     let cases: &[(&[&str], Placement, &str)] = &[
         (&[], Placement::Subprotocol, "subprotocol"),
-        (&["--placement", "subprotocol", "--marker", "jwt"], Placement::Subprotocol, "subprotocol"),
+        (
+            &["--placement", "subprotocol", "--marker", "jwt"],
+            Placement::Subprotocol,
+            "subprotocol",
+        ),
         (&["--placement", "query"], Placement::Query, "query"),
         (&["--param", "access_token"], Placement::Query, "query"),
         (&["--placement", "header"], Placement::Header, "header"),
-        (&["--placement", "cookie", "--cookie-name", "access"], Placement::Cookie, "cookie"),
+        (
+            &["--placement", "cookie", "--cookie-name", "access"],
+            Placement::Cookie,
+            "cookie",
+        ),
         (&["--ticket-url", "/api/ws-ticket"], Placement::Ticket, "ticket"),
-        (&["--ticket-url", "/api/ws-ticket", "--ticket-method", "get"], Placement::Ticket, "ticket"),
+        (
+            &["--ticket-url", "/api/ws-ticket", "--ticket-method", "get"],
+            Placement::Ticket,
+            "ticket",
+        ),
     ];
     for (args, placement, name) in cases {
         let run = echoes(Cli::ada(&server, &[&ECHO[..], args, &["--json"]].concat())).await;
         assert_eq!(opened(&server).placement, Some(*placement), "{args:?}");
         let attempts = run.lines_of("attempt");
-        assert_eq!((&attempts[0]["placement"], &attempts[0]["token"]), (&(*name).into(), &1.into()), "{run:#?}");
+        assert_eq!(
+            (&attempts[0]["placement"], &attempts[0]["token"]),
+            (&(*name).into(), &1.into()),
+            "{run:#?}"
+        );
     }
 }
 
@@ -43,7 +62,10 @@ async fn every_placement_reaches_the_server() {
 async fn the_first_message_can_carry_it() {
     let server = server(|s| s.auth_mode = AuthMode::FirstMessage).await;
     let template = r#"{"type":"auth","token":"{token}"}"#;
-    for args in [&["--placement", "first-message"][..], &["--first-message", template]] {
+    for args in [
+        &["--placement", "first-message"][..],
+        &["--first-message", template],
+    ] {
         echoes(Cli::ada(&server, &[&ECHO[..], args].concat())).await;
     }
     let in_message = |record: &Record| record.placement == Some(Placement::FirstMessage);
@@ -55,17 +77,31 @@ async fn nobody_signs_in_where_nobody_is_named() {
     let server = server(|s| s.anonymous = true).await;
     let run = echoes(Cli::to(&server, &[&ECHO[..], &["--json"]].concat())).await;
     assert_eq!(run.lines_of("attempt")[0]["placement"], "none");
-    assert!(run.lines_of("session").is_empty(), "there is no session to speak of: {run:#?}");
+    assert!(
+        run.lines_of("session").is_empty(),
+        "there is no session to speak of: {run:#?}"
+    );
     assert_eq!(server.counters().logins, 0);
 }
 
 #[tokio::test]
 async fn presets_know_their_servers() {
     let server = server(|_| {}).await;
-    echoes(Cli::ada(&server, &[&ECHO[..], &["--preset", "node-jwt"]].concat())).await;
+    echoes(Cli::ada(
+        &server,
+        &[&ECHO[..], &["--preset", "node-jwt"]].concat(),
+    ))
+    .await;
     let token_only = ["--preset", "token-only", "--login-path", "/auth/token-only/login"];
     echoes(Cli::ada(&server, &[&ECHO[..], &token_only].concat())).await;
-    let cookie = ["--preset", "cookie", "--login-path", "/cookie/login", "--refresh-path", "/cookie/refresh"];
+    let cookie = [
+        "--preset",
+        "cookie",
+        "--login-path",
+        "/cookie/login",
+        "--refresh-path",
+        "/cookie/refresh",
+    ];
     server.reset();
     echoes(Cli::ada(&server, &[&ECHO[..], &cookie].concat())).await;
     assert_eq!(opened(&server).placement, Some(Placement::Cookie));
@@ -77,7 +113,10 @@ async fn a_ready_token_from_the_environment_or_standard_input() {
     let pair = server.issue_session("ada");
     echoes(Cli::to(&server, &ECHO).env("FRESHSOCKET_TOKEN", &pair.access)).await;
     let cli = Cli::to(&server, &["--token-stdin", "--count", "1"]);
-    let run = cli.run_with(&format!("{}\nhello\n", pair.access)).await.expect_code(0);
+    let run = cli
+        .run_with(&format!("{}\nhello\n", pair.access))
+        .await
+        .expect_code(0);
     assert_eq!(run.stdout, ["hello"]);
     assert_eq!(server.counters().logins, 0);
 }
@@ -102,14 +141,21 @@ async fn a_token_command_is_asked_for_every_token() {
     let token = |n: u64| server.issue_access_token("ada", std::time::Duration::from_secs(600 + n));
     std::fs::write(&file, token(0)).unwrap();
     let forced = folder.path().join("forced");
-    let command = format!("echo $FRESHSOCKET_FORCE >> {}; cat {}", forced.display(), file.display());
+    let command = format!(
+        "echo $FRESHSOCKET_FORCE >> {}; cat {}",
+        forced.display(),
+        file.display()
+    );
     let mut run = Cli::to(&server, &["--token-command", &command, "--count", "1"]).start();
     run.stderr.wait_for("socket: open").await;
     // The server refuses the token: another one is asked for, and a cached one will not do.
     server.expire_tokens();
     std::fs::write(&file, token(1)).unwrap();
     server.close_all(Some(4401), "");
-    server.wait_for(|seen| seen.counters.ws_opened == 2, DEADLINE).await.unwrap();
+    server
+        .wait_for(|seen| seen.counters.ws_opened == 2, DEADLINE)
+        .await
+        .unwrap();
     run.type_in("hello\n").await;
     run.finish().await.expect_code(0);
     assert_eq!(std::fs::read_to_string(forced).unwrap(), "0\n1\n");
@@ -121,11 +167,19 @@ async fn a_store_makes_the_second_run_sign_in_without_a_password() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("session.json");
     let store = ["--store", store.to_str().unwrap()];
-    Cli::to(&server, &store).run().await.expect_code(3).expect_in_stderr("the store holds no session");
+    Cli::to(&server, &store)
+        .run()
+        .await
+        .expect_code(3)
+        .expect_in_stderr("the store holds no session");
     echoes(Cli::ada(&server, &[&ECHO[..], &store].concat())).await;
     echoes(Cli::to(&server, &[&ECHO[..], &store].concat())).await;
     assert_eq!(server.counters().logins, 1);
-    echoes(Cli::ada(&server, &[&ECHO[..], &store, &["--new-login", "--logout"]].concat())).await;
+    echoes(Cli::ada(
+        &server,
+        &[&ECHO[..], &store, &["--new-login", "--logout"]].concat(),
+    ))
+    .await;
     assert_eq!(server.counters().logins, 2);
     Cli::to(&server, &store).run().await.expect_code(3);
 }
@@ -145,6 +199,11 @@ async fn a_stored_session_that_the_server_forgot_is_replaced_by_a_login() {
     std::fs::write(&file, stored.to_string()).unwrap();
 
     let run = echoes(Cli::ada(&server, &[&ECHO[..], &store, &["--json"]].concat())).await;
-    assert!(run.lines_of("session").iter().any(|line| line["cause"] == "refreshRefused"), "{run:#?}");
+    assert!(
+        run.lines_of("session")
+            .iter()
+            .any(|line| line["cause"] == "refreshRefused"),
+        "{run:#?}"
+    );
     assert_eq!(server.counters().logins, 2);
 }

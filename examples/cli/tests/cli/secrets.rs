@@ -26,7 +26,14 @@ async fn eventful_run(server: &MockServer, args: &[&str]) -> Finished {
     run.stdout.wait_for("\"state\":\"open\"").await;
     run.stdout.wait_for("\"phase\":\"done\",\"token\":2").await;
     server.fault(Target::Refresh, Fault::DropAnswer, Times::Next(1));
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 403, retry_after: None }, Times::Next(1));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 403,
+            retry_after: None,
+        },
+        Times::Next(1),
+    );
     server.cut_all();
     run.stdout.wait_for("\"state\":\"open\"").await;
     run.type_in("hello\n").await;
@@ -44,8 +51,18 @@ async fn no_secret_is_printed_at_the_most_verbose_level() {
         &["--cookie-name", "access"],
         &["--ticket-url", "/api/ws-ticket"],
         &["--placement", "first-message", "--renewal", "in-band"],
-        &["--preset", "cookie", "--login-path", "/cookie/login", "--refresh-path", "/cookie/refresh",
-          "--verify-path", "/cookie/me", "--logout-path", "/cookie/logout"],
+        &[
+            "--preset",
+            "cookie",
+            "--login-path",
+            "/cookie/login",
+            "--refresh-path",
+            "/cookie/refresh",
+            "--verify-path",
+            "/cookie/me",
+            "--logout-path",
+            "/cookie/logout",
+        ],
     ];
     for args in placements {
         let server = server(|s| {
@@ -59,7 +76,10 @@ async fn no_secret_is_printed_at_the_most_verbose_level() {
         })
         .await;
         let run = eventful_run(&server, args).await;
-        assert!(run.stderr.iter().any(|line| line.contains("TRACE")), "the logs are on");
+        assert!(
+            run.stderr.iter().any(|line| line.contains("TRACE")),
+            "the logs are on"
+        );
         check(&server, &run);
     }
 }
@@ -69,7 +89,17 @@ async fn a_server_that_selects_the_token_as_subprotocol_does_not_make_it_printed
     let server = server(|_| {}).await;
     let pair = server.issue_session("ada");
     server.set(|s| s.subprotocols = vec![pair.access.clone()]);
-    let run = Cli::to(&server, &["-vvv", "--json"]).env("FRESHSOCKET_TOKEN", &pair.access).run().await;
+    let run = Cli::to(&server, &["-vvv", "--json"])
+        .env("FRESHSOCKET_TOKEN", &pair.access)
+        .run()
+        .await;
+    let selected = server.records().into_iter().find_map(|record| record.subprotocol);
+    assert_eq!(
+        selected.as_deref(),
+        Some(&*pair.access),
+        "the server did select it"
+    );
+    assert!(run.lines_of("opened")[0]["subprotocol"].is_null(), "{run:#?}");
     check(&server, &run);
 }
 

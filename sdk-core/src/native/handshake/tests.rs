@@ -25,7 +25,14 @@ async fn against(request: ConnectRequest, answer: String) -> (Result<Upgraded, C
             assert!(stream.read_buf(&mut asked).await.unwrap() > 0);
         }
         let asked = String::from_utf8(asked).unwrap();
-        let key = asked.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
+        let key = asked
+            .split("Sec-WebSocket-Key: ")
+            .nth(1)
+            .unwrap()
+            .split("\r\n")
+            .next()
+            .unwrap()
+            .to_owned();
         let answer = answer.replace("ACCEPT", &derive_accept_key(key.as_bytes()));
         // The client may hang up in the middle.
         let _ = stream.write_all(answer.as_bytes()).await;
@@ -62,8 +69,14 @@ async fn w2_the_request_carries_what_it_was_given() {
     request.headers = vec![("Authorization".into(), "Bearer x".into())];
     let (result, asked) = against(request, switching("") + "rest").await;
     let upgraded = result.unwrap();
-    assert_eq!((upgraded.leftover.as_slice(), upgraded.subprotocol), (&b"rest"[..], None));
-    assert!(asked.starts_with("GET /live?token=t0ken HTTP/1.1\r\nHost: example.com:81\r\n"), "{asked}");
+    assert_eq!(
+        (upgraded.leftover.as_slice(), upgraded.subprotocol),
+        (&b"rest"[..], None)
+    );
+    assert!(
+        asked.starts_with("GET /live?token=t0ken HTTP/1.1\r\nHost: example.com:81\r\n"),
+        "{asked}"
+    );
     for line in [
         "Connection: Upgrade",
         "Upgrade: websocket",
@@ -93,7 +106,11 @@ async fn w8_other_statuses_are_told_with_retry_after() {
 async fn s6_answers_that_are_none_are_refused_within_bounds() {
     assert!(detail("SSH-2.0-OpenSSH_9\r\n").await.contains("not HTTP"));
     assert!(detail("").await.contains("without an answer"));
-    assert!(detail("HTTP/1.1 101 Switching").await.contains("without an answer"));
+    assert!(
+        detail("HTTP/1.1 101 Switching")
+            .await
+            .contains("without an answer")
+    );
     let endless = format!("HTTP/1.1 200 OK\r\nX-Long: {}", "x".repeat(4 * LONGEST_HEAD));
     assert!(detail(&endless).await.contains("too long"));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MOST_FIELDS + 1));
@@ -102,12 +119,28 @@ async fn s6_answers_that_are_none_are_refused_within_bounds() {
 
 #[tokio::test]
 async fn p1_a_wrong_upgrade_is_none() {
-    assert!(detail(&switching("").replace("upgrade: WebSocket\r\n", "")).await.contains("no upgrade"));
-    assert!(detail(&switching("").replace("Connection: keep-alive, Upgrade\r\n", "")).await.contains("no upgrade"));
-    assert!(detail(&switching("").replace("ACCEPT", "bm8=")).await.contains("another request"));
+    assert!(
+        detail(&switching("").replace("upgrade: WebSocket\r\n", ""))
+            .await
+            .contains("no upgrade")
+    );
+    assert!(
+        detail(&switching("").replace("Connection: keep-alive, Upgrade\r\n", ""))
+            .await
+            .contains("no upgrade")
+    );
+    assert!(
+        detail(&switching("").replace("ACCEPT", "bm8="))
+            .await
+            .contains("another request")
+    );
     let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     assert!(detail(&switching(extension)).await.contains("extension"));
-    assert!(detail(&switching("Sec-WebSocket-Protocol: other\r\n")).await.contains("not offered"));
+    assert!(
+        detail(&switching("Sec-WebSocket-Protocol: other\r\n"))
+            .await
+            .contains("not offered")
+    );
 }
 
 #[tokio::test]
@@ -120,7 +153,10 @@ async fn w2_subprotocols_offered_and_selected() {
     assert_eq!(result.unwrap().subprotocol, None);
     for wrong in ["other", "chat, access_token", "Access_Token"] {
         let (result, _) = against(offer(), selected(wrong)).await;
-        assert!(matches!(result, Err(ConnectFailure::Unreachable { .. })), "{wrong}");
+        assert!(
+            matches!(result, Err(ConnectFailure::Unreachable { .. })),
+            "{wrong}"
+        );
     }
 }
 
@@ -131,12 +167,18 @@ fn s6_nothing_can_be_smuggled_into_the_request() {
         change(&mut request);
         match request_head(&request, "key") {
             Err(ConnectFailure::Unreachable { detail }) => detail,
-            other => panic!("{:?}", other.map(|head| String::from_utf8_lossy(&head).into_owned())),
+            other => panic!(
+                "{:?}",
+                other.map(|head| String::from_utf8_lossy(&head).into_owned())
+            ),
         }
     };
     let header = |name: &str, value: &str| (name.to_owned(), Secret::from(value));
     let shown = with(&|r| r.headers.push(header("Authorization", "s3cret\r\nX: y")));
-    assert!(shown.contains("Authorization") && !shown.contains("s3cret"), "{shown}");
+    assert!(
+        shown.contains("Authorization") && !shown.contains("s3cret"),
+        "{shown}"
+    );
     with(&|r| r.headers.push(header("Authorization", "s3cret\0")));
     with(&|r| r.headers.push(header("A b", "c")));
     let shown = with(&|r| r.subprotocols.push("s3cret, other".into()));
@@ -147,10 +189,21 @@ fn s6_nothing_can_be_smuggled_into_the_request() {
 
 #[test]
 fn p1_every_url_makes_a_path() {
-    for (url, path) in
-        [("ws://h", "/"), ("ws://h/", "/"), ("ws://h?a=b", "/?a=b"), ("ws://h/p#f", "/p"), ("ws://h#f", "/")]
-    {
-        let head = request_head(&ConnectRequest { url: url.into(), ..request(&[]) }, "key").unwrap();
+    for (url, path) in [
+        ("ws://h", "/"),
+        ("ws://h/", "/"),
+        ("ws://h?a=b", "/?a=b"),
+        ("ws://h/p#f", "/p"),
+        ("ws://h#f", "/"),
+    ] {
+        let head = request_head(
+            &ConnectRequest {
+                url: url.into(),
+                ..request(&[])
+            },
+            "key",
+        )
+        .unwrap();
         let head = String::from_utf8_lossy(&head).into_owned();
         assert!(head.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{head}");
     }

@@ -67,7 +67,11 @@ impl State {
     /// A time at which the peer was known to be alive.
     pub(super) fn last_received(&self) -> Mono {
         // Not to read is our choice then, so the silence says nothing about the peer.
-        if self.inbox_is_full() { (self.clock)() } else { self.last_received }
+        if self.inbox_is_full() {
+            (self.clock)()
+        } else {
+            self.last_received
+        }
     }
 
     /// Gives memory back while nothing happens.
@@ -88,7 +92,9 @@ impl State {
     fn drain_inbox(&mut self, into: &mut VecDeque<Message>) -> bool {
         let (mut count, mut bytes) = (0, 0);
         while count < BATCH_MESSAGES && bytes < BATCH_BYTES {
-            let Some(message) = self.inbox.pop_front() else { break };
+            let Some(message) = self.inbox.pop_front() else {
+                break;
+            };
             count += 1;
             bytes += message.len();
             into.push_back(message);
@@ -122,7 +128,10 @@ impl State {
                 Poll::Ready(Ok(Incoming::Message(message))) => {
                     let verdict = self.inspector.look(&message);
                     if let Some(notice) = verdict.notice {
-                        let _ = self.tell.send(Input::Noticed { conn: self.conn, notice });
+                        let _ = self.tell.send(Input::Noticed {
+                            conn: self.conn,
+                            notice,
+                        });
                     }
                     if verdict.deliver {
                         read += message.len();
@@ -163,7 +172,14 @@ impl State {
     fn stop(&mut self, stop: Stop) {
         let refused = self.inspector.was_refusal(self.last.as_ref());
         match stop {
-            Stop::Close { code, reason } => self.end(ConnEnd::Closed { code, reason, refused }, Answer::Close),
+            Stop::Close { code, reason } => self.end(
+                ConnEnd::Closed {
+                    code,
+                    reason,
+                    refused,
+                },
+                Answer::Close,
+            ),
             Stop::Error(error) => {
                 let answer = match &error {
                     WireError::Violation { code, .. } => Answer::Violation(*code),

@@ -37,7 +37,10 @@ impl Signals {
     /// Has `waker` woken when the transport can be written, or the task's messages are.
     pub(super) fn add_sender(&self, send: SendId, waker: &Waker) {
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        senders.entry(send).and_modify(|known| known.clone_from(waker)).or_insert_with(|| waker.clone());
+        senders
+            .entry(send)
+            .and_modify(|known| known.clone_from(waker))
+            .or_insert_with(|| waker.clone());
     }
 
     /// Wakes the blocked senders; whether there were any.
@@ -72,7 +75,10 @@ impl Signals {
 
     #[cfg(test)]
     pub(super) fn has_sender(&self, send: SendId) -> bool {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&send)
+        self.senders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&send)
     }
 
     #[cfg(test)]

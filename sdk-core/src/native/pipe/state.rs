@@ -130,14 +130,20 @@ impl State {
         // An application that came before there was anything to read may have gone again.
         self.signals.task_reads.store(true, SeqCst);
         self.signals.watch();
-        self.tell(Input::Opened { conn: self.conn, subprotocol });
+        self.tell(Input::Opened {
+            conn: self.conn,
+            subprotocol,
+        });
         self.after.wake_everybody = true;
     }
 
     /// The attempt failed. It is told as that and not as an end.
     pub(super) fn failed(&mut self, failure: ConnectFailure) {
         self.phase = Phase::Over(None);
-        self.tell(Input::ConnectFailed { conn: self.conn, failure });
+        self.tell(Input::ConnectFailed {
+            conn: self.conn,
+            failure,
+        });
         self.after.wake_everybody = true;
     }
 
@@ -155,7 +161,11 @@ impl State {
             Phase::Open(mut wire) => {
                 let (messages, clean) = wire.take_unsent();
                 for message in messages {
-                    let to = if message.awaited { &mut self.returned } else { &mut unsent };
+                    let to = if message.awaited {
+                        &mut self.returned
+                    } else {
+                        &mut unsent
+                    };
                     to.push((message.send, message.message));
                 }
                 if clean && answer != Answer::None {
@@ -166,19 +176,33 @@ impl State {
         }
         unsent.extend(self.take_queue());
         self.phase = Phase::Over(left);
-        self.tell(Input::Ended { conn: self.conn, end, unsent });
+        self.tell(Input::Ended {
+            conn: self.conn,
+            end,
+            unsent,
+        });
         self.after.wake_everybody = true;
     }
 
     /// The end without a close frame.
     pub(super) fn lost(&mut self, detail: &str) {
         let refused = self.inspector.was_refusal(self.last.as_ref());
-        self.end(ConnEnd::Lost { detail: detail.to_owned(), refused }, Answer::None);
+        self.end(
+            ConnEnd::Lost {
+                detail: detail.to_owned(),
+                refused,
+            },
+            Answer::None,
+        );
     }
 
     /// After the end: messages that the driver handed over before it heard of it.
     pub(super) fn take_late(&mut self) -> Vec<(SendId, Message)> {
-        if self.is_over() { self.take_queue() } else { Vec::new() }
+        if self.is_over() {
+            self.take_queue()
+        } else {
+            Vec::new()
+        }
     }
 
     /// After the end: the message that its sender is to take back, if it was not sent.
@@ -188,10 +212,12 @@ impl State {
     }
 
     fn take_queue(&mut self) -> Vec<(SendId, Message)> {
-        let messages = std::mem::take(&mut self.queue).into_iter().filter_map(|queued| match queued {
-            Queued::Message(send, message) => Some((send, message)),
-            Queued::Secret(_) => None,
-        });
+        let messages = std::mem::take(&mut self.queue)
+            .into_iter()
+            .filter_map(|queued| match queued {
+                Queued::Message(send, message) => Some((send, message)),
+                Queued::Secret(_) => None,
+            });
         messages.collect()
     }
 
@@ -205,7 +231,8 @@ impl After {
     /// Takes what there is to do, if there is anything.
     #[inline]
     pub(super) fn take(&mut self) -> Option<Self> {
-        let nothing = self.sent.is_empty() && !(self.wake_senders || self.wake_receiver || self.wake_everybody);
+        let nothing =
+            self.sent.is_empty() && !(self.wake_senders || self.wake_receiver || self.wake_everybody);
         if nothing { None } else { Some(std::mem::take(self)) }
     }
 }
@@ -222,6 +249,10 @@ pub(super) enum Answer {
 
 impl Answer {
     fn code(self) -> Option<u16> {
-        if let Self::Violation(code) = self { Some(code) } else { None }
+        if let Self::Violation(code) = self {
+            Some(code)
+        } else {
+            None
+        }
     }
 }

@@ -37,12 +37,21 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(request: ConnectRequest, options: &SocketOptions, tls: Arc<rustls::ClientConfig>) -> Self {
+    pub(super) fn new(
+        request: ConnectRequest,
+        options: &SocketOptions,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Self {
         let mut tellable = options.subprotocols.clone();
         if let Credential::Subprotocol { name } = &options.credential {
             tellable.push(name.clone());
         }
-        Self { request, tls, max_message_bytes: options.limits.max_message_bytes, tellable }
+        Self {
+            request,
+            tls,
+            max_message_bytes: options.limits.max_message_bytes,
+            tellable,
+        }
     }
 
     async fn connect(&self) -> Result<Upgraded, ConnectFailure> {
@@ -52,7 +61,12 @@ impl Attempt {
         };
         let limit = Duration::from_millis(self.request.timeout_ms);
         let timed = tokio::time::timeout(limit, connect).await;
-        timed.unwrap_or_else(|_| Err(unreachable(format!("no connection within {} ms", self.request.timeout_ms))))
+        timed.unwrap_or_else(|_| {
+            Err(unreachable(format!(
+                "no connection within {} ms",
+                self.request.timeout_ms
+            )))
+        })
     }
 }
 
@@ -86,7 +100,11 @@ async fn connect(shared: &Shared, attempt: Attempt) -> bool {
             state.failed(failure);
             false
         }),
-        Some(Ok(Upgraded { transport, leftover, subprotocol })) => {
+        Some(Ok(Upgraded {
+            transport,
+            leftover,
+            subprotocol,
+        })) => {
             let mut wire = Wire::new(transport, leftover, attempt.max_message_bytes);
             if let Some(first) = &attempt.request.first_message {
                 wire.hold_secret(first.expose());
@@ -144,7 +162,11 @@ impl Service {
             }
             self.poll_tick(cx, state);
             self.poll_deadline(cx, state);
-            if state.is_over() { Poll::Ready(()) } else { Poll::Pending }
+            if state.is_over() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
     }
 
@@ -156,7 +178,11 @@ impl Service {
                 self.tick = None;
                 return;
             }
-            let tick = self.tick.get_or_insert_with(|| Tick { timer: Box::pin(sleep(TICK)), reads, received });
+            let tick = self.tick.get_or_insert_with(|| Tick {
+                timer: Box::pin(sleep(TICK)),
+                reads,
+                received,
+            });
             if tick.timer.as_mut().poll(cx).is_pending() {
                 return;
             }
@@ -185,12 +211,17 @@ impl Service {
         let Phase::Open(wire) = &state.phase else { return };
         let needed = match (&state.closing, wire.broken()) {
             (_, Some(_)) => Some((LAST_WORDS, "writing failed")),
-            (Closing::Asked { .. } | Closing::Sent, None) => Some((CLOSE_TIMEOUT, "the close was not answered in time")),
+            (Closing::Asked { .. } | Closing::Sent, None) => {
+                Some((CLOSE_TIMEOUT, "the close was not answered in time"))
+            }
             (Closing::No, None) => None,
         };
         let Some((limit, why)) = needed else { return };
         // The reason of the first deadline stays: the second would only make the wait longer.
-        let deadline = self.deadline.get_or_insert_with(|| Deadline { timer: Box::pin(sleep(limit)), why });
+        let deadline = self.deadline.get_or_insert_with(|| Deadline {
+            timer: Box::pin(sleep(limit)),
+            why,
+        });
         if deadline.timer.as_mut().poll(cx).is_ready() {
             let detail = wire.broken().unwrap_or(deadline.why).to_owned();
             state.lost(&detail);
@@ -199,7 +230,13 @@ impl Service {
 }
 
 fn read_ahead(state: &mut State) {
-    let received = |state: &State| if let Phase::Open(wire) = &state.phase { wire.received() } else { 0 };
+    let received = |state: &State| {
+        if let Phase::Open(wire) = &state.phase {
+            wire.received()
+        } else {
+            0
+        }
+    };
     let before = received(state);
     state.read_ahead();
     if received(state) != before {

@@ -53,9 +53,14 @@ fn request(url: String) -> ConnectRequest {
 }
 
 fn tls() -> Arc<rustls::ClientConfig> {
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap();
-    Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+    Arc::new(
+        config
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth(),
+    )
 }
 
 impl Rig {
@@ -65,7 +70,16 @@ impl Rig {
         let start = Instant::now();
         let clock: Clock = Arc::new(move || Mono(start.elapsed().as_millis() as u64));
         let runtime = tokio::runtime::Handle::current();
-        let pipe = Pipe::start(ConnId(1), request, options, tls, clock, tell, sent.clone(), runtime);
+        let pipe = Pipe::start(
+            ConnId(1),
+            request,
+            options,
+            tls,
+            clock,
+            tell,
+            sent.clone(),
+            runtime,
+        );
         Self { pipe, told, sent }
     }
 
@@ -83,7 +97,9 @@ impl Rig {
         loop {
             match self.told().await {
                 Input::Noticed { .. } => {}
-                Input::Ended { end, unsent, .. } => return (end, unsent.into_iter().map(|(send, _)| send).collect()),
+                Input::Ended { end, unsent, .. } => {
+                    return (end, unsent.into_iter().map(|(send, _)| send).collect());
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -133,7 +149,9 @@ async fn connected(options: &SocketOptions) -> (Rig, Server) {
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("within 20 s")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("within 20 s")
 }
 
 /// Runs a server that sends everything back.

@@ -34,8 +34,12 @@ impl State {
         if !self.poll_writable(waker, send, 0) {
             return Poll::Pending;
         }
-        let Phase::Open(wire) = &mut self.phase else { return Poll::Pending };
-        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        let Phase::Open(wire) = &mut self.phase else {
+            return Poll::Pending;
+        };
+        let Some(message) = message.take() else {
+            return Poll::Ready(Ok(()));
+        };
         let mut cx = Context::from_waker(&self.wakers.write);
         if wire.write(&mut cx, send, message, &mut self.after.sent) {
             return Poll::Ready(Ok(()));
@@ -70,14 +74,20 @@ impl State {
         if self.is_over() {
             return Poll::Ready(Err(Over));
         }
-        if self.poll_writable(waker, FLUSHER, 0) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.poll_writable(waker, FLUSHER, 0) {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Writes what the task is to write, as far as the transport takes it.
     pub(super) fn write_queue(&mut self) {
         let mut waited_for = !self.queue.is_empty();
         loop {
-            let Phase::Open(wire) = &mut self.phase else { return };
+            let Phase::Open(wire) = &mut self.phase else {
+                return;
+            };
             for _ in 0..std::mem::take(&mut self.pings) {
                 wire.hold_ping();
             }
@@ -128,7 +138,9 @@ impl State {
 
     /// Writes what waits; whether everything is with the operating system.
     pub(super) fn flush(&mut self) -> bool {
-        let Phase::Open(wire) = &mut self.phase else { return false };
+        let Phase::Open(wire) = &mut self.phase else {
+            return false;
+        };
         let flushed = wire.poll_flush(&mut Context::from_waker(&self.wakers.write), &mut self.after.sent);
         if !self.broken_told && wire.broken().is_some() {
             // Not the end yet (see `Wire::broken`); the task sees to it that it comes.
@@ -139,7 +151,12 @@ impl State {
     }
 
     /// The rest of a message that was written in part.
-    fn poll_sent(&mut self, waker: &Waker, send: SendId, message: &mut Option<Message>) -> Poll<Result<(), Over>> {
+    fn poll_sent(
+        &mut self,
+        waker: &Waker,
+        send: SendId,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), Over>> {
         if self.is_over() {
             *message = self.take_returned(send);
             return Poll::Ready(if message.is_some() { Err(Over) } else { Ok(()) });
@@ -172,7 +189,9 @@ impl State {
     }
 
     fn is_writable(&mut self, held: usize) -> bool {
-        let Phase::Open(wire) = &self.phase else { return false };
+        let Phase::Open(wire) = &self.phase else {
+            return false;
+        };
         if !self.queue.is_empty() {
             return false;
         }
@@ -180,7 +199,11 @@ impl State {
             return false;
         }
         // With nothing written that did not go out, there is room: no need to ask the operating system.
-        let few = if held == 0 { wire.is_flushed() } else { wire.held() < held };
+        let few = if held == 0 {
+            wire.is_flushed()
+        } else {
+            wire.held() < held
+        };
         few || self.flush()
     }
 }

@@ -25,11 +25,11 @@ pub(super) fn encode(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) -> io::R
     match payload.len() {
         length @ 0..126 => out.push(0x80 | length as u8),
         length @ 126..0x1_0000 => {
-            out.push(0x80 | 126);
+            out.push(0x80 | 0x7E);
             out.extend_from_slice(&(length as u16).to_be_bytes());
         }
         length => {
-            out.push(0x80 | 127);
+            out.push(0x80 | 0x7F);
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
@@ -89,7 +89,11 @@ mod tests {
                 tungstenite::protocol::Role::Server,
                 None,
             );
-            assert_eq!(server.read().unwrap(), tungstenite::Message::Binary(payload.into()), "{length}");
+            assert_eq!(
+                server.read().unwrap(),
+                tungstenite::Message::Binary(payload.into()),
+                "{length}"
+            );
         }
     }
 

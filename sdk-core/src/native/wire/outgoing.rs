@@ -74,13 +74,22 @@ impl Outgoing {
     /// Puts a message behind what is there. Unless it goes out at once, it is to be remembered before the next.
     #[inline]
     pub(super) fn push(&mut self, message: &Message) -> io::Result<()> {
-        let opcode = if matches!(message, Message::Text(_)) { Opcode::Text } else { Opcode::Binary };
+        let opcode = if matches!(message, Message::Text(_)) {
+            Opcode::Text
+        } else {
+            Opcode::Binary
+        };
         self.push_frame(opcode, message.as_bytes())
     }
 
     /// Remembers the message that was put in last.
     pub(super) fn remember(&mut self, send: SendId, message: Message, awaited: bool) {
-        self.unsent.push_back(Unsent { end: self.enqueued, send, message, awaited });
+        self.unsent.push_back(Unsent {
+            end: self.enqueued,
+            send,
+            message,
+            awaited,
+        });
     }
 
     /// Puts a text frame with a token behind what is there. Its bytes are wiped when they are out.
@@ -131,7 +140,11 @@ impl Outgoing {
             return Poll::Ready(Ok(()));
         }
         let result = self.poll_write_bytes(transport, cx);
-        while self.unsent.front().is_some_and(|first| first.end <= self.accepted) {
+        while self
+            .unsent
+            .front()
+            .is_some_and(|first| first.end <= self.accepted)
+        {
             if let Some(first) = self.unsent.pop_front().filter(|first| !first.awaited) {
                 sent.push(first.send);
             }

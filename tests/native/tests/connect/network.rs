@@ -19,7 +19,10 @@ async fn w6_offline_nothing_is_tried_and_online_it_is_tried_at_once() {
     sign_in(&session, "ada").await;
     server.stop_listening();
     let mut socket = session.socket(server.ws_url()).connect().unwrap();
-    socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { attempt: 1, .. })).await;
+    socket_state("backoff", &socket, |s| {
+        matches!(s, SocketState::Backoff { attempt: 1, .. })
+    })
+    .await;
     session.network_changed(false);
     socket_state("offline", &socket, |s| *s == SocketState::Offline).await;
     // A socket made offline waits as well, and keeps what it is given.
@@ -44,7 +47,14 @@ async fn w6_online_again_a_backoff_is_cut_short() {
     });
     let session = builder.build().await.unwrap();
     sign_in(&session, "ada").await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 503, retry_after: None }, Times::Next(1));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 503,
+            retry_after: None,
+        },
+        Times::Next(1),
+    );
     let socket = session.socket(server.ws_url()).connect().unwrap();
     socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { .. })).await;
     session.network_changed(true);
@@ -53,7 +63,12 @@ async fn w6_online_again_a_backoff_is_cut_short() {
 
 /// Tries at a path of the server's.
 fn tries(server: &MockServer, path: &str) -> usize {
-    let at = |kind| records(server, kind).into_iter().filter(|record| record.path == path).count();
+    let at = |kind| {
+        records(server, kind)
+            .into_iter()
+            .filter(|record| record.path == path)
+            .count()
+    };
     at(Kind::WsOpen) + at(Kind::WsRefused)
 }
 
@@ -62,15 +77,25 @@ async fn w6_disconnect_wins_over_backoff_network_and_refresh() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
     server.stop_listening();
-    let mut socket = session.socket(format!("{}/closed", server.ws_url())).connect().unwrap();
+    let mut socket = session
+        .socket(format!("{}/closed", server.ws_url()))
+        .connect()
+        .unwrap();
     let queued = within("queued", socket.send("never")).await.unwrap();
     socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { .. })).await;
     within("disconnected", socket.disconnect()).await;
     assert_eq!(
         socket.state(),
-        SocketState::Closed { by: ClosedBy::Application, code: 1000, reason: String::new() }
+        SocketState::Closed {
+            by: ClosedBy::Application,
+            code: 1000,
+            reason: String::new()
+        }
     );
-    assert_eq!(within("failed", queued.sent()).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        within("failed", queued.sent()).await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
     assert!(within("the end", socket.next()).await.is_none());
     server.listen_again().await.unwrap();
     session.network_changed(false);
@@ -89,7 +114,10 @@ async fn w6_disconnect_wins_over_an_attempt_that_is_under_way() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
     server.fault(Target::Ws, Fault::Hold { act_first: false }, Times::Next(1));
-    let socket = session.socket(format!("{}/held", server.ws_url())).connect().unwrap();
+    let socket = session
+        .socket(format!("{}/held", server.ws_url()))
+        .connect()
+        .unwrap();
     seen("the handshake", &server, |s| s.counters.ws_handshakes == 1).await;
     within("disconnected", socket.disconnect()).await;
     server.release();

@@ -6,35 +6,75 @@ use freshsocket::options::{Credential, Method, TicketOptions};
 use freshsocket::{ErrorKind, Json, Session, Socket, SocketEvent, SocketState};
 use freshsocket_mock_server::{AuthMode, Fault, Kind, MockServer, Placement, Target, Times};
 use freshsocket_native_tests::{
-    builder, cut, echo, force_refresh, next_text, next_where, opened, records, seen, server, sign_in, signed_in,
-    socket_state, within,
+    builder, cut, echo, force_refresh, next_text, next_where, opened, records, seen, server, sign_in,
+    signed_in, socket_state, within,
 };
 
 fn ticket(method: Method) -> Credential {
-    Credential::Ticket(TicketOptions { method, url: "/api/ws-ticket".into(), ..TicketOptions::default() })
+    Credential::Ticket(TicketOptions {
+        method,
+        url: "/api/ws-ticket".into(),
+        ..TicketOptions::default()
+    })
 }
 
 fn connect(server: &MockServer, session: &Session, credential: Credential) -> Socket {
-    session.socket(server.ws_url()).credential(credential).connect().unwrap()
+    session
+        .socket(server.ws_url())
+        .credential(credential)
+        .connect()
+        .unwrap()
 }
 
 /// The number that the server gave the token in use.
 fn current(server: &MockServer) -> Option<u64> {
-    server.records().iter().rev().find_map(|record| record.issued_token_seq)
+    server
+        .records()
+        .iter()
+        .rev()
+        .find_map(|record| record.issued_token_seq)
 }
 
 #[tokio::test]
 async fn w2_every_placement_carries_the_current_token_at_every_connect() {
-    let header = |prefix: &str| Credential::Header { name: "Authorization".into(), prefix: prefix.into() };
+    let header = |prefix: &str| Credential::Header {
+        name: "Authorization".into(),
+        prefix: prefix.into(),
+    };
     let first_message = Json::object([("type", Json::from("auth")), ("token", Json::from("{token}"))]);
     for (credential, placement) in [
         (Credential::default(), Placement::Subprotocol),
-        (Credential::Subprotocol { name: "bearer.jwt".into() }, Placement::Subprotocol),
-        (Credential::Query { parameter: "token".into() }, Placement::Query),
-        (Credential::Query { parameter: "access_token".into() }, Placement::Query),
+        (
+            Credential::Subprotocol {
+                name: "bearer.jwt".into(),
+            },
+            Placement::Subprotocol,
+        ),
+        (
+            Credential::Query {
+                parameter: "token".into(),
+            },
+            Placement::Query,
+        ),
+        (
+            Credential::Query {
+                parameter: "access_token".into(),
+            },
+            Placement::Query,
+        ),
         (header("Bearer "), Placement::Header),
-        (Credential::Cookie { name: Some("access".into()) }, Placement::Cookie),
-        (Credential::FirstMessage { template: first_message }, Placement::FirstMessage),
+        (
+            Credential::Cookie {
+                name: Some("access".into()),
+            },
+            Placement::Cookie,
+        ),
+        (
+            Credential::FirstMessage {
+                template: first_message,
+            },
+            Placement::FirstMessage,
+        ),
         (ticket(Method::Post), Placement::Ticket),
         (ticket(Method::Get), Placement::Ticket),
     ] {
@@ -59,7 +99,10 @@ async fn w2_every_placement_carries_the_current_token_at_every_connect() {
         seen("the handover", &server, |s| s.counters.ws_opened == 3).await;
         said_hello(&mut socket, greets, "three").await;
         let connects = records(&server, Kind::WsOpen);
-        assert!(connects.iter().all(|record| record.placement == Some(placement)), "{connects:?}");
+        assert!(
+            connects.iter().all(|record| record.placement == Some(placement)),
+            "{connects:?}"
+        );
         let carried: Vec<_> = connects.iter().map(|record| record.token_seq).collect();
         assert_eq!(carried, expected, "{placement:?}");
         assert_eq!(server.counters().ws_expired, 0);
@@ -80,7 +123,10 @@ async fn w2_every_attempt_carries_a_ticket_never_used_before() {
         let server = server(|s| s.accept = vec![Placement::Ticket]).await;
         let session = signed_in(&server).await;
         // Attempts that fail use up their tickets too.
-        let fails = Fault::RefuseUpgrade { status: 503, retry_after: None };
+        let fails = Fault::RefuseUpgrade {
+            status: 503,
+            retry_after: None,
+        };
         server.fault(Target::Ws, fails, Times::Next(3));
         let mut socket = connect(&server, &session, ticket(method));
         for _ in 0..5 {
@@ -89,9 +135,15 @@ async fn w2_every_attempt_carries_a_ticket_never_used_before() {
             cut(&server, &socket).await;
         }
         opened(&socket).await;
-        let attempts: Vec<_> =
-            server.records().into_iter().filter(|r| r.is(Kind::WsOpen) || r.is(Kind::WsRefused)).collect();
-        let tickets: BTreeSet<_> = attempts.iter().filter_map(|record| record.ticket_id.clone()).collect();
+        let attempts: Vec<_> = server
+            .records()
+            .into_iter()
+            .filter(|r| r.is(Kind::WsOpen) || r.is(Kind::WsRefused))
+            .collect();
+        let tickets: BTreeSet<_> = attempts
+            .iter()
+            .filter_map(|record| record.ticket_id.clone())
+            .collect();
         assert_eq!((attempts.len(), tickets.len()), (9, 9));
         assert_eq!(server.counters().tickets, 9);
         assert_eq!(server.counters().ws_refused, 3);
@@ -102,24 +154,49 @@ async fn w2_every_attempt_carries_a_ticket_never_used_before() {
 async fn w2_a_ticket_endpoint_that_refuses_or_fails_is_asked_again() {
     let server = server(|s| s.accept = vec![Placement::Ticket]).await;
     let session = signed_in(&server).await;
-    server.fault(Target::Ticket, Fault::Refuse { status: 401, body: None }, Times::Next(1));
+    server.fault(
+        Target::Ticket,
+        Fault::Refuse {
+            status: 401,
+            body: None,
+        },
+        Times::Next(1),
+    );
     server.fault(Target::Ticket, Fault::Html { status: 502 }, Times::Next(1));
     server.fault(Target::Ticket, Fault::Malformed, Times::Next(1));
-    server.fault(Target::Ticket, Fault::HugeBody { bytes: 100 << 20 }, Times::Next(1));
+    server.fault(
+        Target::Ticket,
+        Fault::HugeBody { bytes: 100 << 20 },
+        Times::Next(1),
+    );
     let mut states = Vec::new();
     let mut socket = connect(&server, &session, ticket(Method::Post));
     let mut changes = socket.states();
     next_where("open", &mut changes, |state| {
-        if let SocketState::Backoff { cause: freshsocket::Ended::NoToken { cause }, .. } = state {
+        if let SocketState::Backoff {
+            cause: freshsocket::Ended::NoToken { cause },
+            ..
+        } = state
+        {
             states.push(cause.kind());
         }
         state.is_open()
     })
     .await;
-    assert_eq!(states, [ErrorKind::Unreachable, ErrorKind::MalformedAnswer, ErrorKind::AnswerTooLarge]);
+    assert_eq!(
+        states,
+        [
+            ErrorKind::Unreachable,
+            ErrorKind::MalformedAnswer,
+            ErrorKind::AnswerTooLarge
+        ]
+    );
     echo(&mut socket, "hello").await;
     let counters = server.counters();
-    assert_eq!((counters.tickets, counters.refreshes, counters.ws_handshakes), (5, 1, 1));
+    assert_eq!(
+        (counters.tickets, counters.refreshes, counters.ws_handshakes),
+        (5, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -137,7 +214,10 @@ async fn w3_without_a_session_a_socket_waits_and_connects_after_the_sign_in() {
     socket_state("waiting", &socket, |s| *s == SocketState::WaitingForSession).await;
     sign_in(&session, "bob").await;
     opened(&socket).await;
-    let users: Vec<_> = records(&server, Kind::WsOpen).into_iter().filter_map(|r| r.user).collect();
+    let users: Vec<_> = records(&server, Kind::WsOpen)
+        .into_iter()
+        .filter_map(|r| r.user)
+        .collect();
     assert_eq!(users, ["ada", "bob"]);
 }
 
@@ -169,7 +249,13 @@ async fn w1_the_subprotocol_of_the_application_is_offered_first_and_told() {
         let mut events = socket.events();
         socket.connect();
         let event = next_where("opened", &mut events, |e| matches!(e, SocketEvent::Opened { .. })).await;
-        assert_eq!(event, SocketEvent::Opened { subprotocol: Some(told.into()), handover: false });
+        assert_eq!(
+            event,
+            SocketEvent::Opened {
+                subprotocol: Some(told.into()),
+                handover: false
+            }
+        );
     }
 }
 
@@ -177,9 +263,19 @@ async fn w1_the_subprotocol_of_the_application_is_offered_first_and_told() {
 async fn w1_auto_connect_off_waits_for_connect() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
-    let mut socket = session.socket(server.ws_url()).options(|o| o.auto_connect = false).connect().unwrap();
-    assert_eq!(within("an answer", socket.send("x")).await.unwrap_err().kind(), ErrorKind::NotConnected);
-    assert_eq!((socket.state(), server.counters().ws_handshakes), (SocketState::Idle, 0));
+    let mut socket = session
+        .socket(server.ws_url())
+        .options(|o| o.auto_connect = false)
+        .connect()
+        .unwrap();
+    assert_eq!(
+        within("an answer", socket.send("x")).await.unwrap_err().kind(),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        (socket.state(), server.counters().ws_handshakes),
+        (SocketState::Idle, 0)
+    );
     socket.connect();
     // Said in this order, heard in this order: the message is queued for the connection to come.
     let sending = within("queued", socket.send("hello")).await.unwrap();

@@ -8,7 +8,11 @@ use freshsocket_native_tests::{
 };
 
 async fn connect(server: &MockServer, session: &Session, renewal: Renewal) -> Socket {
-    let mut socket = session.socket(server.ws_url()).renewal(renewal).connect().unwrap();
+    let mut socket = session
+        .socket(server.ws_url())
+        .renewal(renewal)
+        .connect()
+        .unwrap();
     opened(&socket).await;
     echo(&mut socket, "before").await;
     socket
@@ -22,8 +26,14 @@ async fn w5_handover_opens_the_new_before_it_closes_the_old() {
     let mut states = socket.states();
     let mut events = socket.events();
     force_refresh(&server, &session).await;
-    let event = next_where("handover", &mut events, |e| !matches!(e, SocketEvent::Attempt { .. })).await;
-    assert!(matches!(event, SocketEvent::Opened { handover: true, .. }), "{event:?}");
+    let event = next_where("handover", &mut events, |e| {
+        !matches!(e, SocketEvent::Attempt { .. })
+    })
+    .await;
+    assert!(
+        matches!(event, SocketEvent::Opened { handover: true, .. }),
+        "{event:?}"
+    );
     echo(&mut socket, "after").await;
     seen("the old closed", &server, |s| s.counters.ws_closed == 1).await;
     let (opens, closes) = (records(&server, Kind::WsOpen), records(&server, Kind::WsClosed));
@@ -45,7 +55,14 @@ async fn w5_a_handover_that_fails_keeps_the_old_connection_and_is_tried_again() 
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
     let mut socket = connect(&server, &session, Renewal::Handover).await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 503, retry_after: None }, Times::Next(2));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 503,
+            retry_after: None,
+        },
+        Times::Next(2),
+    );
     server.fault(Target::Ws, Fault::Unavailable, Times::Next(1));
     let mut events = socket.events();
     force_refresh(&server, &session).await;
@@ -72,8 +89,18 @@ async fn w4_in_band_renews_the_live_connection() {
     let mut events = socket.events();
     let http = session.http();
     // Refused once without the server's expiry, so that the connection itself is not closed for it.
-    server.fault(Target::Api, Fault::Refuse { status: 401, body: None }, Times::Next(1));
-    let answer = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await.unwrap();
+    server.fault(
+        Target::Api,
+        Fault::Refuse {
+            status: 401,
+            body: None,
+        },
+        Times::Next(1),
+    );
+    let answer = http
+        .send(http.client().get(format!("{}/api/me", server.http_url())))
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     next_where("renewed", &mut events, |e| *e == SocketEvent::Renewed).await;
     seen("the renewal", &server, |s| s.counters.ws_renewals == 1).await;
@@ -105,7 +132,10 @@ async fn w4_keep_does_nothing_until_the_next_connect() {
     let mut socket = connect(&server, &session, Renewal::Keep).await;
     force_refresh(&server, &session).await;
     echo(&mut socket, "after").await;
-    assert_eq!((server.counters().ws_handshakes, server.counters().ws_renewals), (1, 0));
+    assert_eq!(
+        (server.counters().ws_handshakes, server.counters().ws_renewals),
+        (1, 0)
+    );
     server.cut_all();
     seen("the next", &server, |s| s.counters.ws_opened == 2).await;
     assert_eq!(records(&server, Kind::WsOpen)[1].token_seq, Some(2));

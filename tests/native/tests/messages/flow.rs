@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use freshsocket::{Ended, Message, SocketEvent};
 use freshsocket_mock_server::{Fault, Flood, Kind, Target, Times, Who};
 use freshsocket_native_tests::{
-    echo, eventually, memory_kb, next_text, next_where, open_socket, opened, records, seen, server, signed_in, within,
+    echo, eventually, memory_kb, next_text, next_where, open_socket, opened, records, seen, server,
+    signed_in, within,
 };
 
 /// Waits until a number has stood still for a while, and gives it.
@@ -35,13 +36,25 @@ async fn w11_a_slow_consumer_slows_the_server_and_bounds_the_memory() {
         .connect()
         .unwrap();
     opened(&socket).await;
-    server.flood(Flood { count: MESSAGES, size: 16 << 10, per_second: 0, ..Flood::default() });
+    server.flood(Flood {
+        count: MESSAGES,
+        size: 16 << 10,
+        per_second: 0,
+        ..Flood::default()
+    });
     let out = settled("the server is stopped", || server.counters().messages_out).await;
-    assert!(out < MESSAGES * 3 / 4, "{out} of {MESSAGES} went out to somebody who does not read");
+    assert!(
+        out < MESSAGES * 3 / 4,
+        "{out} of {MESSAGES} went out to somebody who does not read"
+    );
     let before = memory_kb("VmRSS");
     for n in 1..=MESSAGES {
         let text = next_text(&mut socket).await;
-        assert!(text.starts_with(&format!(r#"{{"type":"tick","n":{n},"#)), "{}", &text[..40]);
+        assert!(
+            text.starts_with(&format!(r#"{{"type":"tick","n":{n},"#)),
+            "{}",
+            &text[..40]
+        );
     }
     let grown = memory_kb("VmRSS").saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} kB more while 48 MB went through");
@@ -61,13 +74,22 @@ async fn w11_send_waits_while_the_server_does_not_read() {
         let (handle, sent) = (socket.handle(), sent.clone());
         async move {
             for _ in 0..MESSAGES {
-                handle.send("x".repeat(32 << 10)).await.unwrap().sent().await.unwrap();
+                handle
+                    .send("x".repeat(32 << 10))
+                    .await
+                    .unwrap()
+                    .sent()
+                    .await
+                    .unwrap();
                 sent.fetch_add(1, Ordering::SeqCst);
             }
         }
     });
     let done = settled("the sender is stopped", || sent.load(Ordering::SeqCst)).await;
-    assert!(done < MESSAGES * 3 / 4, "{done} of {MESSAGES} messages went to somebody who does not read");
+    assert!(
+        done < MESSAGES * 3 / 4,
+        "{done} of {MESSAGES} messages went to somebody who does not read"
+    );
     server.resume(&Who::All);
     within("all sent", sending).await.unwrap();
     seen("all received", &server, |s| s.counters.messages_in == MESSAGES).await;
@@ -83,7 +105,11 @@ async fn w11_a_sender_that_gives_up_while_waiting_breaks_nothing() {
     let mut waiting = 0;
     while waiting < 3 {
         let send = socket.send("y".repeat(256 << 10));
-        waiting += u32::from(tokio::time::timeout(Duration::from_millis(50), send).await.is_err());
+        waiting += u32::from(
+            tokio::time::timeout(Duration::from_millis(50), send)
+                .await
+                .is_err(),
+        );
     }
     server.resume(&Who::All);
     within("sent", socket.send("end")).await.unwrap();
@@ -92,7 +118,10 @@ async fn w11_a_sender_that_gives_up_while_waiting_breaks_nothing() {
         if text == "end" {
             break;
         }
-        assert!(text.len() == 256 << 10 && text.bytes().all(|b| b == b'y'), "whole messages only");
+        assert!(
+            text.len() == 256 << 10 && text.bytes().all(|b| b == b'y'),
+            "whole messages only"
+        );
     }
 }
 
@@ -100,7 +129,11 @@ async fn w11_a_sender_that_gives_up_while_waiting_breaks_nothing() {
 async fn w11_a_message_above_the_limit_ends_the_connection_with_1009() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
-    server.fault(Target::Ws, Fault::OversizedMessage { bytes: 1 << 20 }, Times::Next(1));
+    server.fault(
+        Target::Ws,
+        Fault::OversizedMessage { bytes: 1 << 20 },
+        Times::Next(1),
+    );
     let mut socket = session
         .socket(server.ws_url())
         .options(|o| {
@@ -113,7 +146,13 @@ async fn w11_a_message_above_the_limit_ends_the_connection_with_1009() {
     socket.connect();
     let event = next_where("ended", &mut events, |e| matches!(e, SocketEvent::Ended { .. })).await;
     assert!(
-        matches!(event, SocketEvent::Ended { ended: Ended::Closed { code: 1009, .. }, will_retry: true }),
+        matches!(
+            event,
+            SocketEvent::Ended {
+                ended: Ended::Closed { code: 1009, .. },
+                will_retry: true
+            }
+        ),
         "{event:?}"
     );
     seen("told the server", &server, |s| s.counters.ws_closed == 1).await;

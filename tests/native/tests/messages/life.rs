@@ -11,13 +11,21 @@ async fn w13_twenty_sockets_share_one_refresh() {
     let server = server(|_| {}).await;
     let session = expired(&server, builder(&server)).await;
     let mut sockets: Vec<_> = (0..20)
-        .map(|n| session.socket(format!("{}/{n}", server.ws_url())).connect().unwrap())
+        .map(|n| {
+            session
+                .socket(format!("{}/{n}", server.ws_url()))
+                .connect()
+                .unwrap()
+        })
         .collect();
     for socket in &mut sockets {
         opened(socket).await;
         echo(socket, "hello").await;
     }
-    assert_eq!((server.counters().refreshes, server.counters().ws_handshakes), (1, 20));
+    assert_eq!(
+        (server.counters().refreshes, server.counters().ws_handshakes),
+        (1, 20)
+    );
     server.expire_tokens();
     server.close_all(Some(4401), "");
     seen("all again", &server, |s| s.counters.ws_opened == 40).await;
@@ -26,7 +34,10 @@ async fn w13_twenty_sockets_share_one_refresh() {
         echo(socket, "hello").await;
     }
     let counters = server.counters();
-    assert_eq!((counters.refreshes, counters.ws_handshakes, counters.ws_expired), (2, 40, 0));
+    assert_eq!(
+        (counters.refreshes, counters.ws_handshakes, counters.ws_expired),
+        (2, 40, 0)
+    );
 }
 
 #[tokio::test]
@@ -43,7 +54,10 @@ async fn w14_dropping_the_last_handle_closes_the_connection() {
     drop(handle);
     seen("closed", &server, |s| s.counters.ws_open_now == 0).await;
     let close = &records(&server, Kind::WsClosed)[0];
-    assert_eq!((close.close_code, close.closed_by), (Some(1000), Some(ClosedBy::Client)));
+    assert_eq!(
+        (close.close_code, close.closed_by),
+        (Some(1000), Some(ClosedBy::Client))
+    );
     assert!(session.state().is_signed_in());
 }
 

@@ -1,5 +1,7 @@
 //! W10: order is kept across reconnects and handovers, and nothing is sent twice.
 
+use std::time::Duration;
+
 use freshsocket::{Session, SocketHandle};
 use freshsocket_mock_server::{Kind, MockServer};
 use freshsocket_native_tests::{cut, force_refresh, open_socket, records, seen, server, signed_in, within};
@@ -7,10 +9,14 @@ use freshsocket_native_tests::{cut, force_refresh, open_socket, records, seen, s
 const COUNT: u64 = 2_000;
 
 /// Sends 1 to `COUNT` while `disturb` is called now and then; gives what the server got and what came back.
-async fn numbered(server: &MockServer, session: &Session, disturb: impl AsyncFn(&SocketHandle, u64)) -> (Vec<u64>, Vec<u64>) {
+async fn numbered(
+    server: &MockServer,
+    session: &Session,
+    disturb: impl AsyncFn(&SocketHandle, u64),
+) -> (Vec<u64>, Vec<u64>) {
     let mut socket = open_socket(server, session).await;
     let sender = socket.handle();
-    let reading = tokio::spawn(async move {
+    let mut reading = tokio::spawn(async move {
         let mut echoes = Vec::new();
         loop {
             let message = socket.next().await.unwrap().unwrap();
@@ -30,10 +36,20 @@ async fn numbered(server: &MockServer, session: &Session, disturb: impl AsyncFn(
     for sending in sendings {
         within("sent", sending.sent()).await.unwrap();
     }
-    let end = within("taken", sender.send("end")).await.unwrap();
-    within("sent", end.sent()).await.unwrap();
-    let (echoes, _socket) = within("the end", reading).await.unwrap();
-    let got = records(server, Kind::WsMessage).into_iter().filter_map(|r| r.message?.parse().ok()).collect();
+    // Said again until it comes back: it may be on its way when a connection that was cut before is found dead.
+    let ending = async {
+        loop {
+            within("taken", sender.send("end")).await.unwrap();
+            if let Ok(read) = tokio::time::timeout(Duration::from_millis(250), &mut reading).await {
+                return read.unwrap();
+            }
+        }
+    };
+    let (echoes, _socket) = within("the end", ending).await;
+    let got = records(server, Kind::WsMessage)
+        .into_iter()
+        .filter_map(|r| r.message?.parse().ok())
+        .collect();
     (got, echoes)
 }
 
@@ -72,7 +88,11 @@ async fn w10_order_survives_cuts_at_any_moment_and_nothing_comes_twice() {
     assert_ascending(&echoes);
     assert!(server.counters().ws_opened > 2);
     // What the operating system had taken at a cut is lost; what it had not is not.
-    println!("{} of {COUNT} were on their way at {} cuts", COUNT - got.len() as u64, server.counters().ws_closed);
+    println!(
+        "{} of {COUNT} were on their way at {} cuts",
+        COUNT - got.len() as u64,
+        server.counters().ws_closed
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +115,10 @@ async fn w10_order_survives_cuts_on_several_threads() {
 async fn w5_handovers_lose_nothing_and_keep_the_order() {
     let server = server(|s| s.record_messages = true).await;
     let session = signed_in(&server).await;
-    let (got, echoes) = numbered(&server, &session, async |_, _| force_refresh(&server, &session).await).await;
+    let (got, echoes) = numbered(&server, &session, async |_, _| {
+        force_refresh(&server, &session).await;
+    })
+    .await;
     let all: Vec<u64> = (1..=COUNT).collect();
     assert!(got == all, "{} of {COUNT} reached the server", got.len());
     assert!(echoes == all, "{} of {COUNT} came back", echoes.len());

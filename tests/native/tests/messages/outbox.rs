@@ -7,7 +7,14 @@ use freshsocket_native_tests::{next_text, next_where, opened, server, signed_in,
 
 /// A socket whose connects fail until the faults are cleared.
 async fn down(server: &MockServer, session: &Session, change: impl FnOnce(&mut SocketOptions)) -> Socket {
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 503, retry_after: None }, Times::Always);
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 503,
+            retry_after: None,
+        },
+        Times::Always,
+    );
     let socket = session.socket(server.ws_url()).options(change).connect().unwrap();
     socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { .. })).await;
     socket
@@ -49,7 +56,10 @@ async fn w10_without_a_queue_messages_are_refused_at_once() {
     let mut events = socket.events();
     let error = within("refused", socket.send("now or never")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
-    let failed = next_where("told", &mut events, |e| matches!(e, SocketEvent::SendFailed { .. })).await;
+    let failed = next_where("told", &mut events, |e| {
+        matches!(e, SocketEvent::SendFailed { .. })
+    })
+    .await;
     assert!(matches!(failed, SocketEvent::SendFailed { error: told, .. } if told == error));
     server.clear_faults();
     opened(&socket).await;
@@ -79,7 +89,10 @@ async fn w10_a_full_queue_refuses_the_new_or_drops_the_oldest() {
         let error = within("refused", refuses.send("dddd")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutboxFull);
         let last = queue(&drops, "dddd").await;
-        assert_eq!(within("dropped", sendings[0].sent()).await.unwrap_err().kind(), ErrorKind::OutboxFull);
+        assert_eq!(
+            within("dropped", sendings[0].sent()).await.unwrap_err().kind(),
+            ErrorKind::OutboxFull
+        );
         assert_eq!(sendings[1].status(), SendStatus::Queued);
         server.clear_faults();
         within("sent", last.sent()).await.unwrap();
@@ -122,10 +135,16 @@ async fn w11_messages_above_the_limit_are_refused_with_and_without_a_connection(
     let session = signed_in(&server).await;
     let mut socket = down(&server, &session, |o| o.limits.max_message_bytes = 1_000).await;
     let too_large = "x".repeat(1_001);
-    assert_eq!(socket.send(too_large.as_str()).await.unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    assert_eq!(
+        socket.send(too_large.as_str()).await.unwrap_err().kind(),
+        ErrorKind::MessageTooLarge
+    );
     server.clear_faults();
     opened(&socket).await;
-    assert_eq!(socket.send(too_large.as_str()).await.unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    assert_eq!(
+        socket.send(too_large.as_str()).await.unwrap_err().kind(),
+        ErrorKind::MessageTooLarge
+    );
     let largest = "x".repeat(1_000);
     within("sent", socket.send(largest.as_str())).await.unwrap();
     assert_eq!(next_text(&mut socket).await, largest);

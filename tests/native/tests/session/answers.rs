@@ -9,11 +9,21 @@ use freshsocket_native_tests::{
 };
 
 fn status(code: u16) -> Fault {
-    Fault::Status { code, retry_after: None, body: None, content_type: None }
+    Fault::Status {
+        code,
+        retry_after: None,
+        body: None,
+        content_type: None,
+    }
 }
 
 fn text(code: u16, body: &str) -> Fault {
-    Fault::Status { code, retry_after: None, body: Some(body.into()), content_type: Some("application/json".into()) }
+    Fault::Status {
+        code,
+        retry_after: None,
+        body: Some(body.into()),
+        content_type: Some("application/json".into()),
+    }
 }
 
 /// What is wrong with an answer, by which kind a sign-in fails, and by which a refresh.
@@ -39,7 +49,14 @@ fn bad_answers() -> Vec<(Fault, ErrorKind, ErrorKind)> {
         (text(404, r#"{"detail":"Not found."}"#), LoginRefused, Unreachable),
         (Fault::Unavailable, Unreachable, Unreachable),
         (Fault::HugeBody { bytes: 2 << 20 }, AnswerTooLarge, AnswerTooLarge),
-        (Fault::Redirect { to: "/api/auth/login/".into(), status: 307 }, MalformedAnswer, MalformedAnswer),
+        (
+            Fault::Redirect {
+                to: "/api/auth/login/".into(),
+                status: 307,
+            },
+            MalformedAnswer,
+            MalformedAnswer,
+        ),
     ]
 }
 
@@ -50,14 +67,28 @@ async fn s1_bad_answers_to_a_sign_in_are_named() {
     for (fault, kind, _) in bad_answers() {
         let what = format!("{fault:?}");
         server.fault(Target::Login, fault, Times::Always);
-        let error = within(&what, session.login([("username", "ada"), ("password", "correct")])).await.unwrap_err();
+        let error = within(
+            &what,
+            session.login([("username", "ada"), ("password", "correct")]),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(error.kind(), kind, "{what}: {error}");
         assert!(!session.state().is_signed_in());
     }
     server.clear_faults();
-    let error = session.login([("username", "ada"), ("password", "wrong")]).await.unwrap_err();
-    assert_eq!((error.kind(), error.status()), (ErrorKind::LoginRefused, Some(401)));
-    assert_eq!(error.cause(), Some("No active account found with the given credentials"));
+    let error = session
+        .login([("username", "ada"), ("password", "wrong")])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.status()),
+        (ErrorKind::LoginRefused, Some(401))
+    );
+    assert_eq!(
+        error.cause(),
+        Some("No active account found with the given credentials")
+    );
     freshsocket_native_tests::sign_in(&session, "ada").await;
 }
 
@@ -69,7 +100,10 @@ async fn s8_bad_answers_to_a_refresh_are_named_and_keep_the_session() {
         let session = expired(&server, builder(&server)).await;
         let redirect_loop = matches!(fault, Fault::Redirect { .. });
         let fault = if redirect_loop {
-            Fault::Redirect { to: "/api/auth/token/refresh/".into(), status: 307 }
+            Fault::Redirect {
+                to: "/api/auth/token/refresh/".into(),
+                status: 307,
+            }
         } else {
             fault
         };
@@ -82,10 +116,17 @@ async fn s8_bad_answers_to_a_refresh_are_named_and_keep_the_session() {
 
 /// The cause for which an expired session is unreachable.
 async fn refresh_failure(session: &Session) -> Error {
-    let error = within("an answer", session.ensure_valid_token()).await.unwrap_err();
+    let error = within("an answer", session.ensure_valid_token())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
-    let state = session_state("unreachable", session, |s| matches!(s, SessionState::Unreachable { .. })).await;
-    let SessionState::Unreachable { cause, .. } = state else { unreachable!() };
+    let state = session_state("unreachable", session, |s| {
+        matches!(s, SessionState::Unreachable { .. })
+    })
+    .await;
+    let SessionState::Unreachable { cause, .. } = state else {
+        unreachable!()
+    };
     cause
 }
 
@@ -95,13 +136,24 @@ async fn s8_retry_after_is_honoured_in_both_forms() {
         for code in [429, 503] {
             let server = server(|_| {}).await;
             let session = expired(&server, builder(&server)).await;
-            let fault = Fault::Status { code, retry_after: Some(retry_after), body: None, content_type: None };
+            let fault = Fault::Status {
+                code,
+                retry_after: Some(retry_after),
+                body: None,
+                content_type: None,
+            };
             server.fault(Target::Refresh, fault, Times::Always);
             let before = unix_ms();
-            let error = within("an answer", session.ensure_valid_token()).await.unwrap_err();
+            let error = within("an answer", session.ensure_valid_token())
+                .await
+                .unwrap_err();
             // A date has whole seconds.
             let next = error.next_attempt_unix_ms().unwrap();
-            assert!(next >= before + 28_500 && next <= unix_ms() + 35_000, "{} ms", next.abs_diff(before));
+            assert!(
+                next >= before + 28_500 && next <= unix_ms() + 35_000,
+                "{} ms",
+                next.abs_diff(before)
+            );
             assert_eq!(server.counters().refreshes, 1);
         }
     }
@@ -114,7 +166,10 @@ async fn s1_too_many_failed_sign_ins_are_unreachable_and_not_refused() {
     let wrong = || session.login([("username", "ada"), ("password", "wrong")]);
     assert_eq!(wrong().await.unwrap_err().kind(), ErrorKind::LoginRefused);
     let error = wrong().await.unwrap_err();
-    assert_eq!((error.kind(), error.status()), (ErrorKind::Unreachable, Some(429)));
+    assert_eq!(
+        (error.kind(), error.status()),
+        (ErrorKind::Unreachable, Some(429))
+    );
 }
 
 #[tokio::test]
@@ -123,7 +178,12 @@ async fn s6_a_body_of_100_mb_is_refused_without_being_kept() {
     let session = expired(&server, builder(&server)).await;
     server.fault(Target::Http, Fault::HugeBody { bytes: 100 << 20 }, Times::Always);
     let before = memory_kb("VmHWM");
-    let error = within("login", session.login([("username", "ada"), ("password", "correct")])).await.unwrap_err();
+    let error = within(
+        "login",
+        session.login([("username", "ada"), ("password", "correct")]),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
     assert_eq!(refresh_failure(&session).await.kind(), ErrorKind::AnswerTooLarge);
     // Other tests run in this process; none of them comes near this either.
@@ -137,7 +197,12 @@ async fn s1_answers_that_take_too_long_count_as_unreachable() {
     let short = builder(&server).session_options(|o| o.request_timeout_ms = 100);
     let session = expired(&server, short).await;
     server.fault(Target::Http, Fault::DelayAnswer { ms: 60_000 }, Times::Always);
-    let error = within("login", session.login([("username", "ada"), ("password", "correct")])).await.unwrap_err();
+    let error = within(
+        "login",
+        session.login([("username", "ada"), ("password", "correct")]),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert_eq!(refresh_failure(&session).await.kind(), ErrorKind::Unreachable);
     assert_eq!(session.verify().await.unwrap_err().kind(), ErrorKind::Unreachable);
@@ -152,20 +217,35 @@ async fn w8_identical_tokens_in_one_second_are_told_apart_by_number() {
     let mut socket = session.socket(server.ws_url()).connect().unwrap();
     opened(&socket).await;
     echo(&mut socket, "hello").await;
-    assert_eq!((server.counters().ws_handshakes, server.counters().refreshes), (2, 1));
+    assert_eq!(
+        (server.counters().ws_handshakes, server.counters().refreshes),
+        (2, 1)
+    );
 
     // Refused twice: a newly issued token was refused too.
     let (server, session) = identical_twice(2).await;
     let socket = session.socket(server.ws_url()).connect().unwrap();
-    within("refused", socket.wait_for(|s| s.name() == "refused")).await.unwrap();
-    assert_eq!((server.counters().ws_handshakes, server.counters().refreshes), (2, 1));
+    within("refused", socket.wait_for(|s| s.name() == "refused"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (server.counters().ws_handshakes, server.counters().refreshes),
+        (2, 1)
+    );
 }
 
 /// A session whose first refresh gives the same token again, because the server's clock stands at a second's beginning.
 async fn identical_twice(refusals: u32) -> (MockServer, Session) {
     let server = server(|s| s.omit_jti = true).await;
     let session = signed_in(&server).await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 401, retry_after: None }, Times::Next(refusals));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 401,
+            retry_after: None,
+        },
+        Times::Next(refusals),
+    );
     let first = session.ensure_valid_token().await.unwrap();
     let body = format!(r#"{{"access":"{}"}}"#, first.expose());
     server.fault(Target::Refresh, text(200, &body), Times::Next(1));

@@ -37,8 +37,14 @@ impl App {
             async move {
                 match mood {
                     Mood::Token => {
-                        let access = issuer.issue_access_token("ada", Duration::from_secs(300)).as_str().into();
-                        Ok(TokenAnswer::Token { access, expires_in_ms: None })
+                        let access = issuer
+                            .issue_access_token("ada", Duration::from_secs(300))
+                            .as_str()
+                            .into();
+                        Ok(TokenAnswer::Token {
+                            access,
+                            expires_in_ms: None,
+                        })
                     }
                     Mood::SignedOut => Ok(TokenAnswer::SignedOut),
                     Mood::Fails => Err(std::io::Error::other("no network in the app")),
@@ -47,7 +53,9 @@ impl App {
                 }
             }
         };
-        let builder = builder(server).token_callback(callback).session_options(|o| o.request_timeout_ms = 100);
+        let builder = builder(server)
+            .token_callback(callback)
+            .session_options(|o| o.request_timeout_ms = 100);
         builder.build().await.unwrap()
     }
 }
@@ -61,9 +69,20 @@ async fn s1_a_callback_session_is_pulled_from_the_start_and_connects() {
     assert_eq!(server.tokens_issued(), [token.expose()]);
     echo(&mut open_socket(&server, &session).await, "hello").await;
     assert_eq!(*app.forced.lock().unwrap(), [false], "asked once");
-    let pushed = TokenGrant { access: "pushed".into(), refresh: None, expires_in_ms: None, user: None };
-    assert_eq!(session.adopt(pushed).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(session.login([("a", "b")]).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let pushed = TokenGrant {
+        access: "pushed".into(),
+        refresh: None,
+        expires_in_ms: None,
+        user: None,
+    };
+    assert_eq!(
+        session.adopt(pushed).await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    assert_eq!(
+        session.login([("a", "b")]).await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     assert_eq!(server.counters().requests, 1, "the upgrade");
 }
 
@@ -72,7 +91,14 @@ async fn s1_after_a_refusal_a_cached_token_will_not_do() {
     let server = server(|_| {}).await;
     let app = App::default();
     let session = app.session(&server).await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 401, retry_after: None }, Times::Next(1));
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 401,
+            retry_after: None,
+        },
+        Times::Next(1),
+    );
     echo(&mut open_socket(&server, &session).await, "hello").await;
     assert_eq!(*app.forced.lock().unwrap(), [false, true]);
 }
@@ -84,12 +110,22 @@ async fn s1_errors_panics_and_hanging_mean_unreachable_and_pass() {
         let app = App::default();
         app.set(mood);
         let session = app.session(&server).await;
-        let error = within("an answer", session.ensure_valid_token()).await.unwrap_err();
+        let error = within("an answer", session.ensure_valid_token())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
-        let state = session_state("unreachable", &session, |s| matches!(s, SessionState::Unreachable { .. })).await;
-        let SessionState::Unreachable { cause, .. } = state else { unreachable!() };
+        let state = session_state("unreachable", &session, |s| {
+            matches!(s, SessionState::Unreachable { .. })
+        })
+        .await;
+        let SessionState::Unreachable { cause, .. } = state else {
+            unreachable!()
+        };
         assert_eq!(cause.kind(), ErrorKind::CallbackFailed, "{cause}");
-        assert_eq!(cause.cause().is_some_and(|c| c.contains("no network in the app")), mood == Mood::Fails);
+        assert_eq!(
+            cause.cause().is_some_and(|c| c.contains("no network in the app")),
+            mood == Mood::Fails
+        );
         app.set(Mood::Token);
         session_state("active", &session, |s| matches!(s, SessionState::Active { .. })).await;
         echo(&mut open_socket(&server, &session).await, "hello").await;
@@ -105,11 +141,21 @@ async fn s1_signed_out_by_the_callback_and_in_again() {
     app.set(Mood::SignedOut);
     server.expire_tokens();
     let http = session.http().allow_origin(server.http_url());
-    let answer = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await.unwrap();
+    let answer = http
+        .send(http.client().get(format!("{}/api/me", server.http_url())))
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 401);
     let out = session_state("signed out", &session, |s| !s.is_signed_in()).await;
-    assert_eq!(out, SessionState::SignedOut { cause: SignOutCause::SaidByCallback });
-    within("waiting", socket.wait_for(|s| s.name() == "waitingForSession")).await.unwrap();
+    assert_eq!(
+        out,
+        SessionState::SignedOut {
+            cause: SignOutCause::SaidByCallback
+        }
+    );
+    within("waiting", socket.wait_for(|s| s.name() == "waitingForSession"))
+        .await
+        .unwrap();
     app.set(Mood::Token);
     // The next who needs a token asks again.
     within("a token", session.ensure_valid_token()).await.unwrap();

@@ -6,7 +6,11 @@ use freshsocket_native_tests::{builder, open_socket, records, seen, server, sign
 
 async fn me(server: &MockServer, session: &Session) -> u16 {
     let http = session.http();
-    let answer = within("an answer", http.send(http.client().get(format!("{}/api/me", server.http_url())))).await;
+    let answer = within(
+        "an answer",
+        http.send(http.client().get(format!("{}/api/me", server.http_url()))),
+    )
+    .await;
     answer.unwrap().status().as_u16()
 }
 
@@ -22,7 +26,10 @@ async fn s12_a_401_is_answered_by_one_refresh_and_one_retry() {
     // A body is sent again whole.
     server.expire_tokens();
     let http = session.http();
-    let request = http.client().post(format!("{}/api/echo", server.http_url())).body("x".repeat(100_000));
+    let request = http
+        .client()
+        .post(format!("{}/api/echo", server.http_url()))
+        .body("x".repeat(100_000));
     let answer = within("an answer", http.send(request)).await.unwrap();
     assert_eq!(answer.text().await.unwrap().len(), 100_000);
     assert_eq!(server.counters().refreshes, 2);
@@ -32,7 +39,14 @@ async fn s12_a_401_is_answered_by_one_refresh_and_one_retry() {
 async fn s12_a_second_401_is_handed_out() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
-    server.fault(Target::Api, Fault::Refuse { status: 401, body: None }, Times::Next(2));
+    server.fault(
+        Target::Api,
+        Fault::Refuse {
+            status: 401,
+            body: None,
+        },
+        Times::Next(2),
+    );
     assert_eq!(me(&server, &session).await, 401);
     assert_eq!((server.counters().api, server.counters().refreshes), (2, 1));
     assert!(session.state().is_signed_in());
@@ -48,13 +62,23 @@ async fn s12_a_rejected_token_that_is_no_longer_current_costs_no_refresh() {
         let (server, session) = (server.clone(), session.clone());
         async move { me(&server, &session).await }
     });
-    seen("the refusal of the first", &server, |s| s.counters.api == 1 && s.records.iter().any(|r| r.is(Kind::Api))).await;
+    seen("the refusal of the first", &server, |s| {
+        s.counters.api == 1 && s.records.iter().any(|r| r.is(Kind::Api))
+    })
+    .await;
     assert_eq!(me(&server, &session).await, 200);
     assert_eq!(server.counters().refreshes, 1);
     server.release();
     assert_eq!(within("the first", slow).await.unwrap(), 200);
-    assert_eq!(server.counters().refreshes, 1, "the token that was refused was the old one");
-    let statuses: Vec<_> = records(&server, Kind::Api).into_iter().filter_map(|r| r.status).collect();
+    assert_eq!(
+        server.counters().refreshes,
+        1,
+        "the token that was refused was the old one"
+    );
+    let statuses: Vec<_> = records(&server, Kind::Api)
+        .into_iter()
+        .filter_map(|r| r.status)
+        .collect();
     assert_eq!(statuses, [401, 401, 200, 200]);
 }
 
@@ -80,7 +104,10 @@ async fn s12_without_a_session_nothing_is_sent() {
     let server = server(|_| {}).await;
     let session = builder(&server).build().await.unwrap();
     let http = session.http();
-    let error = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await.unwrap_err();
+    let error = http
+        .send(http.client().get(format!("{}/api/me", server.http_url())))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SignedOut);
     assert_eq!(server.counters().requests, 0);
 }
@@ -94,14 +121,30 @@ async fn w14_after_close_everything_fails_as_disposed() {
     within("close", session.close()).await;
     seen("the socket closed", &server, |s| s.counters.ws_open_now == 0).await;
     let disposed = |kind: ErrorKind| assert_eq!(kind, ErrorKind::Disposed);
-    disposed(session.login([("username", "ada"), ("password", "correct")]).await.unwrap_err().kind());
+    disposed(
+        session
+            .login([("username", "ada"), ("password", "correct")])
+            .await
+            .unwrap_err()
+            .kind(),
+    );
     disposed(session.logout().await.unwrap_err().kind());
     disposed(session.verify().await.unwrap_err().kind());
-    let grant = TokenGrant { access: "a".into(), refresh: None, expires_in_ms: None, user: None };
+    let grant = TokenGrant {
+        access: "a".into(),
+        refresh: None,
+        expires_in_ms: None,
+        user: None,
+    };
     disposed(session.adopt(grant).await.unwrap_err().kind());
     disposed(session.socket(server.ws_url()).connect().unwrap_err().kind());
     disposed(within("send", socket.send("x")).await.unwrap_err().kind());
-    disposed(within("token", session.ensure_valid_token()).await.unwrap_err().kind());
+    disposed(
+        within("token", session.ensure_valid_token())
+            .await
+            .unwrap_err()
+            .kind(),
+    );
     disposed(me_error(&server, &session).await);
     assert!(within("the end", socket.next()).await.is_none());
     assert_eq!(states.next().await.map(|s| s.name()), Some("active"));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use freshsocket::{ErrorKind, SessionEvent, SessionState, SignOutCause, Subscription};
 use freshsocket_mock_server::{Fault, Target, Times};
-use freshsocket_native_tests::{builder, eventually, force_refresh, next_where, server, sign_in, signed_in, within};
+use freshsocket_native_tests::{
+    builder, eventually, force_refresh, next_where, server, sign_in, signed_in, within,
+};
 use futures_util::StreamExt as _;
 
 type Heard = Arc<Mutex<Vec<String>>>;
@@ -35,8 +37,15 @@ async fn s4_callbacks_hear_every_token_once_and_in_order() {
         move |_| heard.lock().unwrap().push("after".into())
     });
     force_refresh(&server, &session).await;
-    eventually("the other call", || heard.lock().unwrap().last().is_some_and(|last| last == "after")).await;
-    assert_eq!(heard.lock().unwrap().len(), 7, "the first callback was unsubscribed");
+    eventually("the other call", || {
+        heard.lock().unwrap().last().is_some_and(|last| last == "after")
+    })
+    .await;
+    assert_eq!(
+        heard.lock().unwrap().len(),
+        7,
+        "the first callback was unsubscribed"
+    );
     drop(after);
 }
 
@@ -111,22 +120,40 @@ async fn s5_expiring_soon_is_asked_with_any_buffer_and_five_minutes_otherwise() 
 async fn s13_states_claims_and_user_follow_the_session() {
     let server = server(|_| {}).await;
     let session = builder(&server).build().await.unwrap();
-    assert_eq!(session.state(), SessionState::SignedOut { cause: SignOutCause::NotSignedIn });
+    assert_eq!(
+        session.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::NotSignedIn
+        }
+    );
     assert!((session.claims(), session.user()) == (None, None));
     let states = session.states();
-    let user = session.login([("username", "ada"), ("password", "correct")]).await.unwrap();
-    assert_eq!(user.as_ref().and_then(|user| user.at("/username")?.as_str()), Some("ada"));
+    let user = session
+        .login([("username", "ada"), ("password", "correct")])
+        .await
+        .unwrap();
+    assert_eq!(
+        user.as_ref().and_then(|user| user.at("/username")?.as_str()),
+        Some("ada")
+    );
     assert_eq!(session.user(), user);
     let claims = session.claims().unwrap();
     assert_eq!(claims.subject.as_deref(), Some("ada"));
     assert!(claims.expires_at > claims.issued_at);
     force_refresh(&server, &session).await;
-    assert_eq!(session.user(), user, "a refresh answer without a user record keeps it");
+    assert_eq!(
+        session.user(),
+        user,
+        "a refresh answer without a user record keeps it"
+    );
     session.logout().await.unwrap();
     assert!((session.claims(), session.user()) == (None, None));
     session.close().await;
     let names: Vec<_> = within("the end", states.map(|state| state.name()).collect()).await;
-    assert_eq!(names, ["signedOut", "active", "refreshing", "active", "signedOut"]);
+    assert_eq!(
+        names,
+        ["signedOut", "active", "refreshing", "active", "signedOut"]
+    );
 }
 
 #[tokio::test]
@@ -137,10 +164,32 @@ async fn s13_events_tell_of_refreshes_begun_done_and_failed() {
     server.fault(Target::Refresh, Fault::Malformed, Times::Next(1));
     server.expire_tokens();
     let http = session.http();
-    let _ = within("answer", http.send(http.client().get(format!("{}/api/me", server.http_url())))).await.unwrap();
-    let failed = next_where("failed", &mut events, |e| matches!(e, SessionEvent::RefreshFailed { .. })).await;
-    let SessionEvent::RefreshFailed { error } = failed else { unreachable!() };
+    let _ = within(
+        "answer",
+        http.send(http.client().get(format!("{}/api/me", server.http_url()))),
+    )
+    .await
+    .unwrap();
+    let failed = next_where("failed", &mut events, |e| {
+        matches!(e, SessionEvent::RefreshFailed { .. })
+    })
+    .await;
+    let SessionEvent::RefreshFailed { error } = failed else {
+        unreachable!()
+    };
     assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
-    let done = next_where("done", &mut events, |e| matches!(e, SessionEvent::Refreshed { .. })).await;
-    assert!(matches!(done, SessionEvent::Refreshed { token: 2, expires_at: Some(_) }), "{done:?}");
+    let done = next_where("done", &mut events, |e| {
+        matches!(e, SessionEvent::Refreshed { .. })
+    })
+    .await;
+    assert!(
+        matches!(
+            done,
+            SessionEvent::Refreshed {
+                token: 2,
+                expires_at: Some(_)
+            }
+        ),
+        "{done:?}"
+    );
 }

@@ -1,6 +1,8 @@
 //! S9, S11 and signing in: whoever comes later wins, and out means out.
 
-use freshsocket::{ErrorKind, MemoryStore, Session, SessionState, SignOutCause, SocketState, Store, TokenGrant};
+use freshsocket::{
+    ErrorKind, MemoryStore, Session, SessionState, SignOutCause, SocketState, Store, TokenGrant,
+};
 use freshsocket_mock_server::{Fault, MockServer, Target, Times};
 use freshsocket_native_tests::{
     builder, echo, open_socket, opened, seen, server, session_state, sign_in, signed_in, socket_state, within,
@@ -20,14 +22,29 @@ async fn s11_a_refused_refresh_signs_out_closes_sockets_and_fails_the_queue() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
     let socket = open_socket(&server, &session).await;
-    server.fault(Target::Ws, Fault::RefuseUpgrade { status: 404, retry_after: None }, Times::Always);
+    server.fault(
+        Target::Ws,
+        Fault::RefuseUpgrade {
+            status: 404,
+            retry_after: None,
+        },
+        Times::Always,
+    );
     let down = session.socket(server.ws_url()).connect().unwrap();
     let queued = within("queued", down.send("for nobody else")).await.unwrap();
     server.revoke_user("ada");
     request(&server, &session).await.unwrap();
     let out = session_state("signed out", &session, |s| !s.is_signed_in()).await;
-    assert_eq!(out, SessionState::SignedOut { cause: SignOutCause::RefreshRefused });
-    assert_eq!(within("failed", queued.sent()).await.unwrap_err().kind(), ErrorKind::SignedOut);
+    assert_eq!(
+        out,
+        SessionState::SignedOut {
+            cause: SignOutCause::RefreshRefused
+        }
+    );
+    assert_eq!(
+        within("failed", queued.sent()).await.unwrap_err().kind(),
+        ErrorKind::SignedOut
+    );
     for socket in [&socket, &down] {
         socket_state("waiting", socket, |s| *s == SocketState::WaitingForSession).await;
         let error = socket.send("to whom?").await.unwrap_err();
@@ -35,7 +52,10 @@ async fn s11_a_refused_refresh_signs_out_closes_sockets_and_fails_the_queue() {
     }
     seen("closed", &server, |s| s.counters.ws_open_now == 0).await;
     assert_eq!(server.counters().refreshes, 1);
-    assert_eq!(session.ensure_valid_token().await.unwrap_err().kind(), ErrorKind::SignedOut);
+    assert_eq!(
+        session.ensure_valid_token().await.unwrap_err().kind(),
+        ErrorKind::SignedOut
+    );
 }
 
 #[tokio::test]
@@ -52,8 +72,16 @@ async fn s11_signing_out_works_offline() {
     };
     let queued = within("queued", queued).await;
     assert!(!within("logout", session.logout()).await.unwrap());
-    assert_eq!(session.state(), SessionState::SignedOut { cause: SignOutCause::LoggedOut });
-    assert_eq!(within("failed", queued.sent()).await.unwrap_err().kind(), ErrorKind::SignedOut);
+    assert_eq!(
+        session.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::LoggedOut
+        }
+    );
+    assert_eq!(
+        within("failed", queued.sent()).await.unwrap_err().kind(),
+        ErrorKind::SignedOut
+    );
     assert!(store.load().await.unwrap().session.is_none());
 }
 
@@ -69,7 +97,12 @@ async fn s9_a_refresh_that_returns_after_the_sign_out_is_stored_nowhere() {
     within("logout", session.logout()).await.unwrap();
     server.release();
     within("the request", asking).await.unwrap();
-    assert_eq!(session.state(), SessionState::SignedOut { cause: SignOutCause::LoggedOut });
+    assert_eq!(
+        session.state(),
+        SessionState::SignedOut {
+            cause: SignOutCause::LoggedOut
+        }
+    );
     assert!(store.load().await.unwrap().session.is_none());
     // The next user is not touched by it either.
     sign_in(&session, "bob").await;
@@ -89,7 +122,13 @@ async fn s9_a_refresh_of_the_user_before_does_not_come_back_over_the_next() {
     server.release();
     within("the request", asking).await.unwrap();
     let token = session.ensure_valid_token().await.unwrap();
-    assert_eq!(freshsocket::Claims::read(token.expose()).unwrap().subject.as_deref(), Some("bob"));
+    assert_eq!(
+        freshsocket::Claims::read(token.expose())
+            .unwrap()
+            .subject
+            .as_deref(),
+        Some("bob")
+    );
 }
 
 #[tokio::test]
@@ -99,11 +138,18 @@ async fn s9_the_newer_of_two_sign_ins_wins() {
     server.fault(Target::Login, Fault::Hold { act_first: true }, Times::Next(1));
     let first = tokio::spawn({
         let session = session.clone();
-        async move { session.login([("username", "ada"), ("password", "correct")]).await }
+        async move {
+            session
+                .login([("username", "ada"), ("password", "correct")])
+                .await
+        }
     });
     seen("the first", &server, |s| s.counters.logins_ok == 1).await;
     sign_in(&session, "bob").await;
-    assert_eq!(within("the first", first).await.unwrap().unwrap_err().kind(), ErrorKind::Superseded);
+    assert_eq!(
+        within("the first", first).await.unwrap().unwrap_err().kind(),
+        ErrorKind::Superseded
+    );
     server.release();
     assert_eq!(session.claims().unwrap().subject.as_deref(), Some("bob"));
 }
@@ -114,11 +160,25 @@ async fn w10_signing_in_as_another_moves_the_sockets_to_the_new_user() {
     let session = signed_in(&server).await;
     let mut socket = open_socket(&server, &session).await;
     sign_in(&session, "bob").await;
-    assert_eq!(session.user().unwrap().at("/username").and_then(|u| u.as_str().map(str::to_owned)).as_deref(), Some("bob"));
-    seen("ada closed", &server, |s| s.counters.ws_closed == 1 && s.counters.ws_opened == 2).await;
+    assert_eq!(
+        session
+            .user()
+            .unwrap()
+            .at("/username")
+            .and_then(|u| u.as_str().map(str::to_owned))
+            .as_deref(),
+        Some("bob")
+    );
+    seen("ada closed", &server, |s| {
+        s.counters.ws_closed == 1 && s.counters.ws_opened == 2
+    })
+    .await;
     opened(&socket).await;
     echo(&mut socket, "hello from bob").await;
-    assert_eq!((server.connection_count("ada"), server.connection_count("bob")), (0, 1));
+    assert_eq!(
+        (server.connection_count("ada"), server.connection_count("bob")),
+        (0, 1)
+    );
 }
 
 #[tokio::test]
@@ -129,7 +189,15 @@ async fn s1_tokens_from_elsewhere_are_adopted_and_then_kept_fresh() {
     socket_state("waiting", &socket, |s| *s == SocketState::WaitingForSession).await;
     let pair = server.issue_session("ada");
     let (access, refresh) = (pair.access.as_str().into(), Some(pair.refresh.as_str().into()));
-    session.adopt(TokenGrant { access, refresh, expires_in_ms: None, user: None }).await.unwrap();
+    session
+        .adopt(TokenGrant {
+            access,
+            refresh,
+            expires_in_ms: None,
+            user: None,
+        })
+        .await
+        .unwrap();
     opened(&socket).await;
     echo(&mut socket, "hello").await;
     freshsocket_native_tests::force_refresh(&server, &session).await;
@@ -142,7 +210,10 @@ async fn s1_verify_asks_the_server() {
     let session = signed_in(&server).await;
     assert!(session.verify().await.unwrap());
     server.set(|s| s.boot_id = true);
-    assert!(!session.verify().await.unwrap(), "the server no longer knows the token");
+    assert!(
+        !session.verify().await.unwrap(),
+        "the server no longer knows the token"
+    );
     server.fault(Target::Verify, Fault::Html { status: 502 }, Times::Next(1));
     assert_eq!(session.verify().await.unwrap_err().kind(), ErrorKind::Unreachable);
     assert!(session.state().is_signed_in(), "asking changes nothing");

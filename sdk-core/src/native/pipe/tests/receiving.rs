@@ -6,12 +6,25 @@ use crate::options::{LimitOptions, Matcher};
 async fn p1_echo_of_text_and_binary() {
     let (mut rig, server) = connected(&SocketOptions::default()).await;
     echo(server);
-    for (number, length) in [0, 1, 125, 126, 65_535, 65_536, 3_000_000].into_iter().enumerate() {
-        let message = if number % 2 == 0 { Message::binary(vec![1; length]) } else { Message::text("x".repeat(length)) };
+    for (number, length) in [0, 1, 125, 126, 65_535, 65_536, 3_000_000]
+        .into_iter()
+        .enumerate()
+    {
+        let message = if number % 2 == 0 {
+            Message::binary(vec![1; length])
+        } else {
+            Message::text("x".repeat(length))
+        };
         rig.send(number as u64, message.clone()).await.unwrap();
         assert!(rig.receive(1).await == [message], "{length}");
     }
-    assert!(matches!(rig.told().await, Input::Noticed { notice: Notice::FirstMessage, .. }));
+    assert!(matches!(
+        rig.told().await,
+        Input::Noticed {
+            notice: Notice::FirstMessage,
+            ..
+        }
+    ));
     assert!(rig.told.try_recv().is_err());
 }
 
@@ -39,7 +52,14 @@ async fn w9_an_application_that_never_reads_answers_pings_and_sees_the_close() {
     pinged(&mut server).await;
     server.send("unread".into()).await.unwrap();
     server.close(None).await.unwrap();
-    assert!(matches!(rig.ended().await.0, ConnEnd::Closed { code: 1005, refused: false, .. }));
+    assert!(matches!(
+        rig.ended().await.0,
+        ConnEnd::Closed {
+            code: 1005,
+            refused: false,
+            ..
+        }
+    ));
     // What it had not read is still there.
     assert!(rig.receive(2).await == [Message::text("unread")]);
     assert!(drain(server).await.iter().all(WireMessage::is_close));
@@ -60,7 +80,11 @@ async fn w9_the_task_takes_over_from_an_application_that_stops_reading() {
         .await;
         let asked = Instant::now();
         pinged(&mut server).await;
-        assert!(asked.elapsed() < Duration::from_secs(5), "round {round}: {:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(5),
+            "round {round}: {:?}",
+            asked.elapsed()
+        );
     }
 }
 
@@ -100,15 +124,28 @@ async fn w9_a_read_before_the_connection_is_open_is_not_forgotten() {
 async fn w11_a_full_inbox_stops_the_reading_and_a_reader_starts_it_again() {
     const COUNT: u64 = 2_000;
     for limits in [
-        LimitOptions { receive_messages: 8, ..LimitOptions::default() },
-        LimitOptions { receive_bytes: 200_000, ..LimitOptions::default() },
+        LimitOptions {
+            receive_messages: 8,
+            ..LimitOptions::default()
+        },
+        LimitOptions {
+            receive_bytes: 200_000,
+            ..LimitOptions::default()
+        },
     ] {
-        let (rig, mut server) = connected(&SocketOptions { limits, ..SocketOptions::default() }).await;
+        let (rig, mut server) = connected(&SocketOptions {
+            limits,
+            ..SocketOptions::default()
+        })
+        .await;
         let written = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let count = Arc::clone(&written);
         let writing = tokio::spawn(async move {
             for number in 0..COUNT {
-                server.send(WireMessage::binary(numbered(number, 32_768).as_bytes().to_vec())).await.unwrap();
+                server
+                    .send(WireMessage::binary(numbered(number, 32_768).as_bytes().to_vec()))
+                    .await
+                    .unwrap();
                 count.store(number, std::sync::atomic::Ordering::SeqCst);
             }
             server
@@ -134,7 +171,11 @@ async fn w11_a_full_inbox_stops_the_reading_and_a_reader_starts_it_again() {
         assert!(rig.pipe.last_received() > Mono(200));
         let got = rig.receive(COUNT as usize).await;
         assert_eq!(got.len(), COUNT as usize);
-        assert!(got.iter().enumerate().all(|(i, m)| m.as_bytes()[..8] == (i as u64).to_be_bytes()));
+        assert!(
+            got.iter()
+                .enumerate()
+                .all(|(i, m)| m.as_bytes()[..8] == (i as u64).to_be_bytes())
+        );
         drop(writing.await.unwrap());
     }
 }
@@ -148,7 +189,12 @@ async fn p3_notices_and_swallowed_heartbeats() {
     };
     options.heartbeat.reply = Some(Matcher::new([("/type", "pong".into())]));
     let (mut rig, mut server) = connected(&options).await;
-    for text in [r#"{"type":"connected"}"#, r#"{"type":"pong"}"#, "hello", r#"{"type":"error"}"#] {
+    for text in [
+        r#"{"type":"connected"}"#,
+        r#"{"type":"pong"}"#,
+        "hello",
+        r#"{"type":"error"}"#,
+    ] {
         server.send(text.into()).await.unwrap();
     }
     assert_eq!(rig.receive(3).await.len(), 3);
@@ -156,7 +202,10 @@ async fn p3_notices_and_swallowed_heartbeats() {
         assert!(matches!(rig.told().await, Input::Noticed { notice, .. } if notice == expected));
     }
     server.close(None).await.unwrap();
-    assert!(matches!(rig.ended().await.0, ConnEnd::Closed { refused: true, .. }));
+    assert!(matches!(
+        rig.ended().await.0,
+        ConnEnd::Closed { refused: true, .. }
+    ));
 }
 
 #[tokio::test]
@@ -167,7 +216,8 @@ async fn w9_pings_go_out_and_pongs_count_as_life() {
     rig.pipe.ping();
     assert!(within(server.next()).await.unwrap().unwrap().is_ping());
     server.flush().await.unwrap();
-    rig.until("the pong", |state| state.last_received() > before).await;
+    rig.until("the pong", |state| state.last_received() > before)
+        .await;
 }
 
 #[tokio::test]
@@ -180,7 +230,8 @@ async fn w14_a_connection_rests_when_it_is_quiet_and_wakes_up() {
         rig.send(round, "x").await.unwrap();
         assert!(within(server.next()).await.unwrap().unwrap().is_text());
         rig.until("rest", |state| {
-            matches!(&state.phase, state::Phase::Open(wire) if wire.is_resting()) && !state.signals.is_watched()
+            matches!(&state.phase, state::Phase::Open(wire) if wire.is_resting())
+                && !state.signals.is_watched()
         })
         .await;
     }

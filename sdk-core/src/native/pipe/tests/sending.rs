@@ -4,7 +4,9 @@ use super::*;
 async fn fill(rig: &Rig) {
     let mut message = Some(numbered(u64::MAX - 1, 3_000_000));
     for number in 1_000_000.. {
-        let full = poll_fn(|cx| Poll::Ready(rig.pipe.poll_send(cx, SendId(number), &mut message).is_pending())).await;
+        let full =
+            poll_fn(|cx| Poll::Ready(rig.pipe.poll_send(cx, SendId(number), &mut message).is_pending()))
+                .await;
         if full {
             assert!(message.is_none(), "partly written");
             assert!(rig.pipe.disown(SendId(number)).is_none());
@@ -21,7 +23,8 @@ async fn w11_a_send_waits_for_room_and_goes_on_when_there_is() {
     let rig = Arc::new(rig);
     let sender = Arc::clone(&rig);
     let sending = tokio::spawn(async move { sender.send(1, "at last").await });
-    rig.until("a waiting sender", |state| state.signals.has_sender(SendId(1))).await;
+    rig.until("a waiting sender", |state| state.signals.has_sender(SendId(1)))
+        .await;
     assert!(!sending.is_finished());
     let reading = tokio::spawn(drain(server));
     within(sending).await.unwrap().unwrap();
@@ -46,12 +49,24 @@ async fn w10_a_message_that_did_not_go_out_comes_back_to_its_sender() {
     assert!(poll_fn(|cx| Poll::Ready(rig.pipe.poll_send(cx, SendId(77), &mut waiting).is_pending())).await);
     rig.pipe.abort();
     for (id, message) in [(SendId(77), &mut waiting), (SendId(number), &mut partly)] {
-        assert_eq!(within(poll_fn(|cx| rig.pipe.poll_send(cx, id, message))).await, Err(Over));
+        assert_eq!(
+            within(poll_fn(|cx| rig.pipe.poll_send(cx, id, message))).await,
+            Err(Over)
+        );
         assert!(message.is_some());
     }
     assert!(partly.unwrap() == numbered(number, 3_000_000));
     let (end, unsent) = rig.ended().await;
-    assert_eq!((end, unsent), (ConnEnd::Lost { detail: "aborted".into(), refused: false }, vec![]));
+    assert_eq!(
+        (end, unsent),
+        (
+            ConnEnd::Lost {
+                detail: "aborted".into(),
+                refused: false
+            },
+            vec![]
+        )
+    );
     // After the end, nothing is taken, and nothing is lost.
     assert!(rig.send(78, "late").await.is_err());
     rig.transmit(vec![(SendId(79), "late".into())]);
@@ -68,7 +83,9 @@ async fn w10_transmitted_messages_go_before_direct_ones() {
     // Others may not be overtaken either.
     rig.transmit((1_001..1_500).map(|n| (SendId(n), numbered(n, 1_000))).collect());
     let mut fed = Some(numbered(1_500, 64));
-    within(poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(1_500), &mut fed))).await.unwrap();
+    within(poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(1_500), &mut fed)))
+        .await
+        .unwrap();
     within(poll_fn(|cx| rig.pipe.poll_flush(cx))).await.unwrap();
     rig.pipe.close(1000, "done".into());
     let got = reading.await.unwrap();
@@ -86,16 +103,23 @@ async fn w10_after_a_cut_every_message_was_either_sent_or_comes_back() {
         if direct {
             for number in 0..COUNT {
                 let mut message = Some(numbered(number, 4_096));
-                let fed = poll_fn(|cx| Poll::Ready(rig.pipe.poll_feed(cx, SendId(number), &mut message))).await;
+                let fed =
+                    poll_fn(|cx| Poll::Ready(rig.pipe.poll_feed(cx, SendId(number), &mut message))).await;
                 if fed.is_pending() {
                     rig.transmit(
-                        (number..COUNT).map(|number| (SendId(number), numbered(number, 4_096))).collect(),
+                        (number..COUNT)
+                            .map(|number| (SendId(number), numbered(number, 4_096)))
+                            .collect(),
                     );
                     break;
                 }
             }
         } else {
-            rig.transmit((0..COUNT).map(|number| (SendId(number), numbered(number, 4_096))).collect());
+            rig.transmit(
+                (0..COUNT)
+                    .map(|number| (SendId(number), numbered(number, 4_096)))
+                    .collect(),
+            );
         }
         let mut received = Vec::new();
         while received.len() < 100 {
@@ -120,13 +144,18 @@ async fn w11_a_sink_holds_little_and_flushes_all() {
     let reading = tokio::spawn(drain(server));
     for number in 0..20_000 {
         let mut message = Some(numbered(number, 100));
-        within(poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(number), &mut message))).await.unwrap();
+        within(poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(number), &mut message)))
+            .await
+            .unwrap();
         assert!(message.is_none());
     }
     within(poll_fn(|cx| rig.pipe.poll_flush(cx))).await.unwrap();
     assert_eq!(rig.sent.ids().len(), 20_000);
     rig.pipe.close(1000, String::new());
-    assert_eq!(reading.await.unwrap().iter().filter(|m| m.is_binary()).count(), 20_000);
+    assert_eq!(
+        reading.await.unwrap().iter().filter(|m| m.is_binary()).count(),
+        20_000
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,12 +168,15 @@ async fn w11_many_senders_at_once() {
             let rig = Arc::clone(&rig);
             tokio::spawn(async move {
                 for number in 0..50 {
-                    rig.send(task * 1_000 + number, numbered(task * 1_000 + number, 40_000)).await.unwrap();
+                    rig.send(task * 1_000 + number, numbered(task * 1_000 + number, 40_000))
+                        .await
+                        .unwrap();
                 }
             })
         })
         .collect();
-    rig.until("all waiting", |state| state.signals.senders() >= 64).await;
+    rig.until("all waiting", |state| state.signals.senders() >= 64)
+        .await;
     let reading = tokio::spawn(async move {
         let mut last = std::collections::HashMap::new();
         let mut count = 0;
@@ -152,7 +184,9 @@ async fn w11_many_senders_at_once() {
             let message = within(server.next()).await.unwrap().unwrap();
             let number = number_of(&message);
             if number < 1_000_000 {
-                let expected = last.insert(number / 1_000, number % 1_000).map_or(0, |last: u64| last + 1);
+                let expected = last
+                    .insert(number / 1_000, number % 1_000)
+                    .map_or(0, |last: u64| last + 1);
                 assert_eq!(number % 1_000, expected);
                 count += 1;
             }

@@ -49,7 +49,11 @@ fn speed() {
             let one = |ours: bool| {
                 let address = server(matches!(load, Load::Flood).then_some((count, size)));
                 let work = async move {
-                    if ours { pipe(address, load, count, size).await } else { bare(address, load, count, size, buffer).await }
+                    if ours {
+                        pipe(address, load, count, size).await
+                    } else {
+                        bare(address, load, count, size, buffer).await
+                    }
                 };
                 runtime.block_on(async { tokio::spawn(work).await.unwrap() })
             };
@@ -77,42 +81,73 @@ fn speed() {
 #[test]
 #[ignore = "a measurement"]
 fn idle_memory() {
-    const COUNT: usize = 2_000;
+    let total = std::env::var("COUNT").map_or(2_000, |text| text.parse().unwrap());
     let ours = std::env::var("OURS").is_ok();
     let resident = || -> usize {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap()
+            .to_owned();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (mut rigs, mut sockets) = (Vec::new(), Vec::new());
+        // As in a client with many sockets, these are there once.
+        let tls = tls();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let sent = Arc::new(Sent::default());
+        let clock: Clock = Arc::new(|| Mono(0));
         let mut before = 0;
-        for number in 0..=COUNT {
+        for number in 0..=total {
             if number == 1 {
                 before = resident();
             }
             let address = server(Some((1, 64)));
             if ours {
-                let mut rig = Rig::start(request(format!("ws://{address}/")), &SocketOptions::default(), tls());
-                rig.opened().await;
-                assert_eq!(rig.receive(1).await.len(), 1);
-                rigs.push(rig);
+                let request = request(format!("ws://{address}/"));
+                let options = SocketOptions::default();
+                let runtime = tokio::runtime::Handle::current();
+                let pipe = Pipe::start(
+                    ConnId(1),
+                    request,
+                    &options,
+                    tls.clone(),
+                    clock.clone(),
+                    tell.clone(),
+                    sent.clone(),
+                    runtime,
+                );
+                while !matches!(told.recv().await, Some(Input::Opened { .. })) {}
+                let mut got = VecDeque::new();
+                poll_fn(|cx| pipe.poll_recv(cx, &mut got)).await;
+                rigs.push(pipe);
             } else {
                 let stream = TcpStream::connect(address).await.unwrap();
                 let url = format!("ws://{address}/");
                 let buffer = std::env::var("BUFFER").map_or(65_536, |text| text.parse().unwrap());
                 let config = WebSocketConfig::default().read_buffer_size(buffer);
-                let (mut socket, _) =
-                    tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await.unwrap();
+                let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config))
+                    .await
+                    .unwrap();
                 assert_eq!(socket.next().await.unwrap().unwrap().len(), 64);
                 sockets.push(socket);
             }
         }
-        for rig in &rigs {
-            rig.until("rest", |state| matches!(&state.phase, state::Phase::Open(wire) if wire.is_resting())).await;
+        for pipe in &rigs {
+            while !pipe
+                .shared
+                .with(|state| matches!(&state.phase, state::Phase::Open(wire) if wire.is_resting()))
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
-        eprintln!("ours={ours}: {} bytes each", (resident() - before) * 1024 / COUNT);
+        eprintln!("ours={ours}: {} bytes each", (resident() - before) * 1024 / total);
     });
 }
 
@@ -121,7 +156,9 @@ async fn bare(address: SocketAddr, load: Load, count: usize, size: usize, buffer
     stream.set_nodelay(true).unwrap();
     let config = WebSocketConfig::default().read_buffer_size(buffer);
     let url = format!("ws://{address}/");
-    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config))
+        .await
+        .unwrap();
     let message = WireMessage::binary(vec![1; size]);
     let start = Instant::now();
     let mut done = 0;
@@ -150,7 +187,11 @@ async fn bare(address: SocketAddr, load: Load, count: usize, size: usize, buffer
 }
 
 async fn pipe(address: SocketAddr, load: Load, count: usize, size: usize) -> Duration {
-    let mut rig = Rig::start(request(format!("ws://{address}/")), &SocketOptions::default(), tls());
+    let mut rig = Rig::start(
+        request(format!("ws://{address}/")),
+        &SocketOptions::default(),
+        tls(),
+    );
     rig.opened().await;
     let message = Message::binary(vec![1; size]);
     let mut local = VecDeque::new();
@@ -167,9 +208,13 @@ async fn pipe(address: SocketAddr, load: Load, count: usize, size: usize) -> Dur
             number += 1;
             let mut slot = Some(message.clone());
             if matches!(load, Load::Fed(_)) {
-                poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(number), &mut slot)).await.unwrap();
+                poll_fn(|cx| rig.pipe.poll_feed(cx, SendId(number), &mut slot))
+                    .await
+                    .unwrap();
             } else {
-                poll_fn(|cx| rig.pipe.poll_send(cx, SendId(number), &mut slot)).await.unwrap();
+                poll_fn(|cx| rig.pipe.poll_send(cx, SendId(number), &mut slot))
+                    .await
+                    .unwrap();
             }
         }
         if matches!(load, Load::Fed(_)) {
@@ -200,7 +245,13 @@ fn server(flood: Option<(usize, usize)>) -> SocketAddr {
             head.extend_from_slice(&chunk[..count]);
         }
         let head = String::from_utf8(head).unwrap();
-        let key = head.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        let key = head
+            .split("Sec-WebSocket-Key: ")
+            .nth(1)
+            .unwrap()
+            .split("\r\n")
+            .next()
+            .unwrap();
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {}\r\n\r\n",
@@ -261,7 +312,10 @@ fn reflect(stream: &mut std::net::TcpStream, chunk: &mut [u8]) {
             let (head, size) = match input[at + 1] & 0x7F {
                 126 => (8, usize::from(u16::from_be_bytes([input[at + 2], input[at + 3]]))),
                 127 if input.len() < at + 14 => break,
-                127 => (14, u64::from_be_bytes(input[at + 2..at + 10].try_into().unwrap()) as usize),
+                127 => (
+                    14,
+                    u64::from_be_bytes(input[at + 2..at + 10].try_into().unwrap()) as usize,
+                ),
                 size => (6, usize::from(size)),
             };
             if input.len() < at + head + size {
