@@ -163,6 +163,12 @@ pub enum Input {
         /// What.
         notice: Notice,
     },
+    /// A connection that is being closed has handed everything it was given to the operating system, its close
+    /// frame included.
+    Flushed {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The connection is over. Nothing more will come of it.
     Ended {
         /// The connection.
@@ -280,7 +286,8 @@ pub enum Output {
         /// The connection.
         conn: ConnId,
     },
-    /// Flush, then begin the closing handshake; `Ended` follows within a few seconds in any case.
+    /// Flush, then begin the closing handshake, and answer with `Flushed` if that works; `Ended` follows within a few
+    /// seconds in any case.
     Close {
         /// The connection.
         conn: ConnId,

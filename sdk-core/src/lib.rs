@@ -2,9 +2,11 @@
 //! token, on one sans-IO core.
 //!
 //! ```
+//! # #[cfg(not(feature = "native"))] fn main() {}
+//! # #[cfg(feature = "native")]
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), freshsocket::Error> {
 //! use freshsocket::Session;
 //!
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), freshsocket::Error> {
 //! # let server = freshsocket_mock_server::MockServer::start().await.unwrap();
 //! # let (api, ws) = (server.http_url(), server.ws_url());
 //! let session = Session::builder(api).build().await?;

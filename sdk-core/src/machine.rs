@@ -152,6 +152,7 @@ impl Machine {
             Input::Noticed { conn, notice } => {
                 self.with_conn(conn, |s, ctx, session| s.noticed(ctx, session, conn, notice));
             }
+            Input::Flushed { conn } => self.with_conn(conn, |s, ctx, _| s.flushed(ctx, conn)),
             Input::Ended { conn, end, unsent } => {
                 self.with_conn(conn, |s, ctx, session| s.conn_ended(ctx, session, conn, end, unsent));
             }

@@ -9,6 +9,11 @@ use freshsocket::rng::Rng;
 use freshsocket::{SessionState, SignOutCause};
 use sim::{ConnectFault, Fault, RefuseAs, Sent, Setup, StoreFault, World, hours, mins, secs};
 
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    let index = rng.up_to(from.len() as u64 - 1);
+    from[usize::try_from(index).unwrap()]
+}
+
 fn setup(rng: &mut Rng, durable: bool) -> Setup {
     let mut setup = Setup {
         durable,
@@ -54,10 +59,10 @@ fn http_fault(rng: &mut Rng) -> Fault {
 }
 
 fn something_happens(world: &mut World, rng: &mut Rng, durable: bool) {
-    let times = rng.up_to(4) as u32 + 1;
+    let times = pick(rng, &[1, 2, 3, 5]);
     match rng.up_to(20) {
         0 => world.cut_all(),
-        1 => world.close_all([1000, 1001, 1012, 1013, 1011, 4401, 1008][rng.up_to(6) as usize]),
+        1 => world.close_all(pick(rng, &[1000, 1001, 1012, 1013, 1011, 4401, 1008])),
         2 => world.server.fails_to_refresh(http_fault(rng), times),
         3 => world.server.fault = Some((http_fault(rng), times)),
         4 => world.ws.fails(ConnectFault::Hangs, times),
@@ -65,15 +70,17 @@ fn something_happens(world: &mut World, rng: &mut Rng, durable: bool) {
         6 => world.ws.fails(ConnectFault::Unreachable, times),
         7 => world.suspend(rng.up_to(mins(10))),
         // What a process that died stored by one clock, the next one would read by another.
-        8 if !durable => world.set_clock_error(rng.up_to(hours(50)) as i64 - hours(25) as i64),
+        8 if !durable => world.set_clock_error(rng.up_to(hours(50)).cast_signed() - hours(25).cast_signed()),
         9 => world.network(false),
         10 => world.network(true),
         11 => world.server.revoke_access(),
         12 => world.ws.silent = !world.ws.silent,
         13 => world.ws.stalled = !world.ws.stalled,
         14 => {
-            world.ws.refuse_as =
-                [RefuseAs::Http(403), RefuseAs::Close(4401), RefuseAs::Http(401)][rng.up_to(2) as usize]
+            world.ws.refuse_as = pick(
+                rng,
+                &[RefuseAs::Http(403), RefuseAs::Close(4401), RefuseAs::Http(401)],
+            );
         }
         15 => world.ws.never_closes = !world.ws.never_closes,
         16 if durable => world.store.write_fault = Some((StoreFault::DoneButFails, times)),
@@ -110,7 +117,7 @@ fn an_hour_of(seed: u64, durable: bool) {
     let mut world = World::new(setup(&mut rng, durable));
     world.server.honours_key = true;
     world.server.with_date = rng.up_to(1) == 0;
-    world.server.lifetime = [secs(60), mins(5), mins(60)][rng.up_to(2) as usize];
+    world.server.lifetime = pick(&mut rng, &[secs(60), mins(5), mins(60)]);
     world.login("ada");
     world.connect();
     for _ in 0..120 {

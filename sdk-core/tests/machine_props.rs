@@ -167,7 +167,7 @@ fn options(kind: u8) -> freshsocket::options::SocketOptions {
             options.credential = Credential::Ticket(TicketOptions {
                 url: "/t".into(),
                 ..TicketOptions::default()
-            })
+            });
         }
         2 => options.credential = Credential::None,
         3 => options.reconnect.max_attempts = Some(3),

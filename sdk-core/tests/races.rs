@@ -237,7 +237,7 @@ fn row_19_a_ticket_provider_that_fails_once_does_not_end_reconnecting() {
         ..TicketOptions::default()
     };
     let mut world = World::open(Setup::socket(|socket| {
-        socket.credential = Credential::Ticket(options)
+        socket.credential = Credential::Ticket(options);
     }));
     for fault in [Fault::Unreachable, Fault::Hangs] {
         world.server.fault = Some((fault, 1));

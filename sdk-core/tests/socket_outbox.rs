@@ -44,7 +44,7 @@ fn w10_messages_wait_and_go_out_in_order_on_the_next_connection() {
     world.run_for(secs(1));
     let expected: Vec<String> = (0..110).map(|number: u64| number.to_string()).collect();
     assert_eq!(world.ws.texts(), expected);
-    assert!(world.sends.values().all(|sent| *sent == Sent::Sent));
+    assert!(world.sends.values().all(|sent| *sent == Sent::Out));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn w10_order_is_kept_over_a_handover_from_a_stalled_connection() {
     all += 10;
     let expected: Vec<String> = (0..all).map(|number: u64| number.to_string()).collect();
     assert_eq!(world.ws.texts(), expected);
-    assert!(world.sends.values().all(|sent| *sent == Sent::Sent));
+    assert!(world.sends.values().all(|sent| *sent == Sent::Out));
 }
 
 #[test]

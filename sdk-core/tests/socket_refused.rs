@@ -272,7 +272,7 @@ fn w8_a_refused_ticket_request_is_a_refused_token() {
         ..TicketOptions::default()
     };
     let mut world = World::open(Setup::socket(|socket| {
-        socket.credential = Credential::Ticket(options)
+        socket.credential = Credential::Ticket(options);
     }));
     world.server.fault = None;
     world.server.revoke_access();

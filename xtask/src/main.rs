@@ -31,7 +31,7 @@ cargo xtask <command>
   wasm                    check that the pure core compiles for wasm32-unknown-unknown
 ";
 
-/// What a chore says when it went wrong.
+/// What a chore says when it went wrong; nothing, if it has said so itself.
 type Outcome = Result<(), String>;
 
 fn main() -> ExitCode {
@@ -58,7 +58,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("xtask: {why}");
+            if !why.is_empty() {
+                eprintln!("xtask: {why}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -4,9 +4,10 @@
 //! is ours (see `frame`). Nothing here waits or wakes: whoever polls brings the `Context`.
 
 mod frame;
+mod input;
 mod outgoing;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,15 +16,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, error::ProtocolError};
 
+use self::input::{Input, Io, least_frame};
 use self::outgoing::Outgoing;
 pub(crate) use self::outgoing::Unsent;
 use super::dial::Transport;
 use crate::io::{ConnEnd, SendId};
 use crate::message::{Message, Text};
-
-/// What a read asks of the operating system at most. Measured: below, large messages suffer from the number of reads;
-/// above, small ones from the clearing of the buffer before each. Idle connections hold none (`Wire::rest`).
-const READ_BUFFER: usize = 64 * 1024;
 
 /// The close code that stands for "none came" (RFC 6455, section 7.1.5).
 const NO_CODE: u16 = 1005;
@@ -64,68 +62,13 @@ pub(crate) struct Wire {
     broken: Option<String>,
 }
 
-/// The account of what the context read, by which `rest` knows that nothing is left in it.
-#[derive(Debug, Default)]
-struct Input {
-    /// What came behind the upgrade and was not read yet. Given to the context through reads: made from it (as
-    /// `from_partially_read` does), its buffer would take the leftover's size for its own, and read in such pieces.
-    leftover: Vec<u8>,
-    /// Bytes given to the present context.
-    given: u64,
-    /// At least so many of them became messages. The rest may be longer headers, or a message's beginning.
-    used: u64,
-    /// All bytes that ever came.
-    total: u64,
-    /// The last read found nothing.
-    dry: bool,
-    /// A ping was given out, and its answer is made by the next read.
-    owes_pong: bool,
-}
-
-impl Input {
-    /// For a new context.
-    fn reset(&mut self) {
-        (self.given, self.used, self.dry, self.owes_pong) = (0, 0, false, false);
-    }
-
-    /// Whether the context has nothing to give or to do until the transport is readable.
-    fn is_idle(&self, transport: &Transport) -> bool {
-        let nothing_left = self.used == self.given && !self.owes_pong && self.leftover.is_empty();
-        // A TLS session may hold more, which only a read finds.
-        self.dry || (nothing_left && !transport.buffers())
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.given += bytes as u64;
-        self.total += bytes as u64;
-        self.dry = false;
-    }
-
-    #[cold]
-    fn read_leftover(&mut self, into: &mut [u8]) -> usize {
-        let count = into.len().min(self.leftover.len());
-        into[..count].copy_from_slice(&self.leftover[..count]);
-        if count == self.leftover.len() {
-            self.leftover = Vec::new();
-        } else {
-            self.leftover.drain(..count);
-        }
-        self.count(count);
-        count
-    }
-}
-
 impl Wire {
     /// A wire on an upgraded transport; `leftover` came behind the upgrade.
     pub(crate) fn new(transport: Transport, leftover: Vec<u8>, max_message_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
-        let input = Input {
-            leftover,
-            ..Input::default()
-        };
+        let input = Input::new(leftover);
         Self {
             transport,
             context: None,
@@ -143,7 +86,15 @@ impl Wire {
         if self.input.is_idle(&self.transport) && self.transport.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
-        let (read, closed) = self.with_context(cx, |context, io| (context.read(io), io.closed));
+        if self.input.is_undecided() && self.context.as_ref().is_none_or(WebSocketContext::can_write) {
+            match self.input.poll_first(&mut self.transport, cx) {
+                Poll::Ready(Ok(true)) => self.context = None,
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.explain(Error::Io(error)))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let read = self.with_context(cx, |context, io| context.read(io));
         match read {
             Ok(tungstenite::Message::Text(text)) => {
                 self.input.used += least_frame(text.len());
@@ -171,11 +122,10 @@ impl Wire {
             // Not given by `read`.
             Ok(tungstenite::Message::Frame(_)) => Poll::Ready(Ok(Incoming::Control)),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.input.dry = true;
-                self.input.owes_pong = false;
+                self.input.found_nothing();
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(self.explain(error, closed))),
+            Err(error) => Poll::Ready(Err(self.explain(error))),
         }
     }
 
@@ -332,8 +282,7 @@ impl Wire {
     pub(crate) fn rest(&mut self) {
         self.out.rest();
         let Some(context) = &self.context else { return };
-        let nothing_left = self.input.is_idle(&self.transport) && self.input.used == self.input.given;
-        if nothing_left && context.can_write() && self.out.is_empty() {
+        if self.input.is_spent() && context.can_write() && self.out.is_empty() {
             self.context = None;
         }
     }
@@ -351,8 +300,8 @@ impl Wire {
         let context = match &mut self.context {
             Some(context) => context,
             none => {
-                self.input.reset();
-                none.insert(WebSocketContext::new(Role::Client, Some(self.config)))
+                let config = self.config.read_buffer_size(self.input.reset());
+                none.insert(WebSocketContext::new(Role::Client, Some(config)))
             }
         };
         let mut io = Io {
@@ -360,7 +309,6 @@ impl Wire {
             cx,
             out: &mut self.out,
             input: &mut self.input,
-            closed: false,
         };
         work(context, &mut io)
     }
@@ -376,7 +324,7 @@ impl Wire {
     }
 
     /// In words of our own where tungstenite's could hold a piece of a message.
-    fn explain(&self, error: Error, closed: bool) -> WireError {
+    fn explain(&self, error: Error) -> WireError {
         let violation = |code, detail: String| WireError::Violation { code, detail };
         let lost = |detail: String| WireError::Lost {
             detail: self.broken.clone().unwrap_or(detail),
@@ -388,7 +336,7 @@ impl Wire {
             | Error::ConnectionClosed
             | Error::AlreadyClosed => lost("the connection ended without a close frame".to_owned()),
             Error::Protocol(error) => violation(1002, error.to_string()),
-            Error::Io(error) if closed => {
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 lost(format!("the connection ended without a close frame: {error}"))
             }
             Error::Io(error) => lost(error.to_string()),
@@ -404,59 +352,5 @@ impl WireError {
             Self::Lost { detail } => ConnEnd::Lost { detail, refused },
             Self::Violation { code, detail } => ConnEnd::Violation { code, detail },
         }
-    }
-}
-
-/// The least that an unmasked frame with this much payload takes.
-fn least_frame(payload: usize) -> u64 {
-    let header = match payload {
-        0..126 => 2,
-        126..0x1_0000 => 4,
-        _ => 10,
-    };
-    (payload + header) as u64
-}
-
-/// The transport as tungstenite wants it, for the length of one poll. Reads go through; what it writes is put behind
-/// what waits, so that it never holds anything back.
-struct Io<'a, 'b> {
-    transport: &'a mut Transport,
-    cx: &'a mut Context<'b>,
-    out: &'a mut Outgoing,
-    input: &'a mut Input,
-    /// The transport said that it ended.
-    closed: bool,
-}
-
-impl Read for Io<'_, '_> {
-    #[inline]
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.input.leftover.is_empty() {
-            return Ok(self.input.read_leftover(into));
-        }
-        let mut into = ReadBuf::new(into);
-        match Pin::new(&mut *self.transport).poll_read(self.cx, &mut into) {
-            Poll::Ready(Ok(())) => {
-                let count = into.filled().len();
-                self.input.count(count);
-                Ok(count)
-            }
-            Poll::Ready(Err(error)) => {
-                self.closed = error.kind() == io::ErrorKind::UnexpectedEof;
-                Err(error)
-            }
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-impl Write for Io<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.push_raw(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -73,7 +73,7 @@ pub enum Preset {
     /// `POST /api/auth/login {email,password} -> {token}` and no refresh route: when the token expires the user signs
     /// in again; `ExpiringSoon` says so early enough to act.
     TokenOnly,
-    /// HttpOnly cookies: `POST /api/auth/login/`, `/api/auth/token/refresh/`, `/api/auth/logout/`; the token is never
+    /// `HttpOnly` cookies: `POST /api/auth/login/`, `/api/auth/token/refresh/`, `/api/auth/logout/`; the token is never
     /// seen by the application.
     Cookie,
     /// The application supplies tokens by a callback (Clerk, Auth0, Firebase, a host app's own login).

@@ -74,10 +74,11 @@ impl SocketOptions {
             token("socket.subprotocols", name)?;
         }
         match &self.credential {
-            Credential::Subprotocol { name } => token("socket.credential.name", name)?,
+            Credential::Subprotocol { name } | Credential::Cookie { name: Some(name) } => {
+                token("socket.credential.name", name)?;
+            }
             Credential::Query { parameter } => not_empty("socket.credential.parameter", parameter)?,
             Credential::Header { name, .. } => header_name("socket.credential.name", name)?,
-            Credential::Cookie { name: Some(name) } => token("socket.credential.name", name)?,
             Credential::FirstMessage { template } => template_has_token("socket.credential.template", template)?,
             Credential::Ticket(ticket) => {
                 not_empty("socket.credential.url", &ticket.url)?;

@@ -4,6 +4,7 @@
 //! (single flight, rotation, refusal and unreachability), `requests` (what goes over HTTP and what answers mean).
 //! This one holds the state, who waits for which answer, and what the world may see.
 
+mod lease;
 mod refresh;
 pub(crate) mod requests;
 mod sign_in;
@@ -20,6 +21,7 @@ use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Sw
 use crate::time::{Mono, Now, unix_of};
 use crate::timer::Timer;
 
+use lease::OtherHolder;
 use requests::Secrets;
 
 /// Refusals by different sockets that are no further apart than this have one cause.
@@ -40,6 +42,8 @@ pub(crate) struct Session {
     /// Why the refresh that is out was started; there is at most one (S3).
     refreshing: Option<RefreshReason>,
     trouble: Option<Trouble>,
+    /// Another holder of the store is exchanging the refresh token, and we wait for what it gets (S10).
+    other_holder: Option<OtherHolder>,
     store_version: StoreVersion,
     /// Effects whose answers are awaited. What is not in here when its answer comes is late, and loses (S9).
     pending: Vec<Pending>,
@@ -120,6 +124,7 @@ enum Step {
     Login { call: CallId },
     StoreSignIn { call: CallId, holding: Box<Holding> },
     StoreIntent,
+    Watch,
     /// `again`: not the first time that this refresh token is sent.
     Refresh { again: bool },
     StoreRefresh { holding: Box<Holding>, tries: u32 },
@@ -167,6 +172,7 @@ impl Session {
             restoring: false,
             refreshing: None,
             trouble: None,
+            other_holder: None,
             store_version: StoreVersion::default(),
             pending: Vec::new(),
             slept_meanwhile_ms: 0,
@@ -298,6 +304,7 @@ impl Session {
     pub(crate) fn on_loaded(&mut self, ctx: &mut Ctx, effect: EffectId, loaded: Result<StoreSnapshot, Error>) {
         match self.take_step(ctx, effect) {
             Some(Step::Restore) => self.restored(ctx, loaded),
+            Some(Step::Watch) => self.looked_at_store(ctx, loaded),
             Some(Step::Reread { refusal, tries }) => self.reread(ctx, refusal, tries, loaded),
             _ => {}
         }
@@ -323,6 +330,7 @@ impl Session {
         match timer {
             Timer::RefreshDue => self.refresh_due(ctx),
             Timer::TokenExpired => self.token_expired(ctx),
+            Timer::RefreshRetry if self.other_holder.is_some() => self.look_at_store(ctx),
             Timer::RefreshRetry => self.start_refresh(ctx, RefreshReason::Retry),
             Timer::Effect(effect) => self.effect_timed_out(ctx, effect),
             _ => {}
@@ -352,6 +360,7 @@ impl Session {
             Step::StoreSignIn { call, holding } => {
                 self.sign_in_stored(ctx, call, holding, Err(late(ErrorKind::StoreFailed)));
             }
+            Step::Watch => self.looked_at_store(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::StoreIntent => self.intent_stored(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::StoreRefresh { holding, tries } => {
                 self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));

@@ -89,47 +89,20 @@ impl Session {
             ctx.emit(Output::AskCallback { effect, force: forced });
             return;
         }
-        let needs_intent = self.holding.as_ref().is_some_and(|holding| holding.intent.is_none());
-        if needs_intent {
-            let intent = RefreshIntent { key: ctx.rng.hex128(), at_unix_ms: ctx.now.unix_ms };
-            if let Some(holding) = &mut self.holding {
-                holding.intent = Some(intent);
-            }
+        let key = ctx.rng.hex128();
+        let at_unix_ms = ctx.now.unix_ms;
+        if let Some(holding) = &mut self.holding {
+            holding.intent.get_or_insert(RefreshIntent { key, at_unix_ms });
         }
-        if needs_intent && self.durable {
-            // Said before it is done, so that a process which dies in between is understood by the next one.
+        if self.durable {
             self.store_intent(ctx);
         } else {
             self.ask_server(ctx);
         }
     }
-
-    fn store_intent(&mut self, ctx: &mut Ctx) {
-        let holding = self.holding.clone();
-        self.swap_store(ctx, holding.as_ref(), Step::StoreIntent);
     }
 
-    pub(super) fn intent_stored(&mut self, ctx: &mut Ctx, swapped: Result<Swapped, Error>) {
-        match swapped {
-            Ok(Swapped::Done(version)) => self.store_version = version,
-            Ok(Swapped::Conflict(snapshot)) => {
-                let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
-                self.store_version = snapshot.version;
-                match snapshot.session {
-                    None => return self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
-                    Some(stored) if stored.rotation > ours => {
-                        let holding = self.read_from(ctx, *stored);
-                        return self.adopt(ctx, holding, Change::Refreshed);
-                    }
-                    Some(_) => return self.store_intent(ctx),
-                }
-            }
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
-        }
-        self.ask_server(ctx);
-    }
-
-    fn ask_server(&mut self, ctx: &mut Ctx) {
+    pub(super) fn ask_server(&mut self, ctx: &mut Ctx) {
         let Some(endpoint) = self.endpoints.refresh.clone() else { return };
         let mut request = request(&self.options, &endpoint, self.secrets());
         let key = self.holding.as_ref().and_then(|holding| holding.intent.as_ref()).map(|intent| intent.key.as_str());
@@ -345,6 +318,7 @@ impl Session {
         }
         self.attempts_ended += 1;
         self.refreshing = None;
+        self.other_holder = None;
         self.trouble = None;
         self.said_expiring_soon = false;
         self.arm(ctx);

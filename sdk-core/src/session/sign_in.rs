@@ -168,15 +168,12 @@ impl Session {
             _ => None,
         };
         self.sign_out(ctx, SignOutCause::LoggedOut);
-        match request {
-            Some(mut request) => {
-                request.timeout_ms = request.timeout_ms.min(LONGEST_REVOKE_MS);
-                let limit = request.timeout_ms;
-                let effect = self.await_answer(ctx, Step::Revoke { call });
-                ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit + 250);
-                ctx.emit(Output::Http { effect, request });
-            }
-            None => {}
+        if let Some(mut request) = request {
+            request.timeout_ms = request.timeout_ms.min(LONGEST_REVOKE_MS);
+            let limit = request.timeout_ms;
+            let effect = self.await_answer(ctx, Step::Revoke { call });
+            ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit + 250);
+            ctx.emit(Output::Http { effect, request });
         }
         self.logouts.push(Logout { call, revoked: false });
     }
@@ -233,6 +230,7 @@ impl Session {
     fn forget_user(&mut self, ctx: &mut Ctx) {
         self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
         self.refreshing = None;
+        self.other_holder = None;
         self.refused = false;
         self.replaces_refused = false;
     }

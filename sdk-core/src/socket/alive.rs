@@ -10,23 +10,12 @@ use crate::state::Ended;
 use crate::time::Mono;
 use crate::timer::Timer;
 
-/// A token that kept a connection open for this long was not refused: the next refusal is a new story (W8).
-const ACCEPTED_MS: u64 = 30_000;
-
 impl Socket {
-    /// The live connection has existed for a while.
-    pub(super) fn lived_long_enough(&mut self, ctx: &mut Ctx, conn: ConnId) {
-        let Some(opened) = self.live.as_ref().filter(|live| live.id == conn).and_then(|live| live.opened.as_ref())
-        else {
-            return;
-        };
-        let accepted_at = opened.at + ACCEPTED_MS;
-        self.attempts = 0;
-        if ctx.now.mono >= accepted_at {
+    /// The live connection has existed for a while: whatever ends it is a new story, a refusal too (W6, W8).
+    pub(super) fn lived_long_enough(&mut self, conn: ConnId) {
+        if self.live.as_ref().is_some_and(|live| live.id == conn) {
+            self.attempts = 0;
             self.refusal = None;
-            self.stop_on_repeat = false;
-        } else {
-            ctx.timers.set(Timer::Healthy(conn), accepted_at);
         }
     }
 
@@ -87,9 +76,17 @@ impl Socket {
     /// Closes a connection that the application no longer uses; `fails` says what becomes of messages it did not send.
     pub(super) fn retire(&mut self, ctx: &mut Ctx, conn: ConnId, code: u16, reason: &str, fails: Option<Error>) {
         Self::forget_timers(ctx, conn);
-        self.draining.push(Draining { conn, fails, aborted: false });
+        self.draining.push(Draining { conn, fails, flushed: false, aborted: false });
         ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
         ctx.emit(Output::Close { conn, code, reason: reason.to_owned() });
+    }
+
+    /// A connection that is being closed has sent all that it was given.
+    pub(crate) fn flushed(&mut self, ctx: &mut Ctx, conn: ConnId) {
+        if let Some(old) = self.draining.iter_mut().find(|old| old.conn == conn && old.fails.is_none()) {
+            old.flushed = true;
+            self.flush_queue(ctx);
+        }
     }
 
     /// Lets go of everything that is open or under way.

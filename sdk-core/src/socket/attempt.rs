@@ -33,9 +33,9 @@ impl Socket {
                 session.token_rejected(ctx, number);
                 self.wait_for_newer_token(ctx, session);
             }
-            Pass::Token { access, cookies, number } => match self.options.credential.clone() {
-                Credential::Ticket(ticket) => {
-                    let request = ticket_request(session.options(), &ticket, session.secrets());
+            Pass::Token { access, cookies, number } => {
+                if let Credential::Ticket(ticket) = &self.options.credential {
+                    let request = ticket_request(session.options(), ticket, session.secrets());
                     let effect = ctx.effect();
                     let limit = request.timeout_ms.saturating_add(1_000);
                     ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
@@ -43,12 +43,11 @@ impl Socket {
                     ctx.emit(Output::Http { effect, request });
                     self.ticket = Some(Ticket { effect, token: number, handover });
                     self.unless_live(Phase::Authenticating);
-                }
-                _ => {
+                } else {
                     let carried = Carried { access: Some(&access), cookies: cookies.as_ref(), ticket: None };
                     self.dial(ctx, handover, number, carried);
                 }
-            },
+            }
             Pass::Wait => self.unless_live(Phase::Authenticating),
             Pass::SignedOut => self.unless_live(Phase::WaitingForSession),
             Pass::Unreachable { cause, next_attempt } => {
@@ -170,6 +169,8 @@ impl Socket {
         let old = self.live.take();
         let handover = old.is_some();
         if let Some(old) = old {
+            // The old one carried its token to the end without a refusal: the refusal before it is over (W8).
+            self.refusal = self.refusal.filter(|refusal| old.token <= refusal.token);
             // Sends move over once the old connection has handed out what it was given (W5).
             ctx.emit(Output::Indirect { socket: self.id });
             self.retire(ctx, old.id, 1000, "replaced", None);

@@ -16,6 +16,9 @@ use crate::timer::Timer;
 /// A server that is going away or overloaded is given this many steps of backoff more.
 const WIDEN_BY: u32 = 2;
 
+/// After a connection that lived this long, a protocol error is no repetition of the last one.
+const FORGIVEN_MS: u64 = 30_000;
+
 impl Socket {
     /// An attempt ended before it was open.
     pub(crate) fn connect_failed(
@@ -57,16 +60,13 @@ impl Socket {
         Self::forget_timers(ctx, conn);
         if let Some(at) = self.draining.iter().position(|old| old.conn == conn) {
             let old = self.draining.swap_remove(at);
-            match old.fails {
-                Some(error) => {
-                    let failed = unsent.into_iter().map(|(send, _)| (send, error.clone())).collect();
-                    self.fail(ctx, failed);
-                }
-                None => {
-                    self.outbox.put_back(unsent, ctx.now.mono);
-                    self.watch_age(ctx);
-                    self.flush_queue(ctx);
-                }
+            if let Some(error) = old.fails {
+                let failed = unsent.into_iter().map(|(send, _)| (send, error.clone())).collect();
+                self.fail(ctx, failed);
+            } else {
+                self.outbox.put_back(unsent, ctx.now.mono);
+                self.watch_age(ctx);
+                self.flush_queue(ctx);
             }
             return;
         }
@@ -92,6 +92,9 @@ impl Socket {
         ctx.emit(Output::Indirect { socket: self.id });
         self.outbox.put_back(unsent, ctx.now.mono);
         self.watch_age(ctx);
+        if live.opened.is_some_and(|opened| ctx.now.mono.since(opened.at) >= FORGIVEN_MS) {
+            self.stop_on_repeat = false;
+        }
         let (ended, refused) = match live.doomed {
             Some(Ended::AuthMessage) => (Ended::AuthMessage, true),
             Some(why) => (why, false),

@@ -101,6 +101,8 @@ struct Draining {
     conn: ConnId,
     /// What happens to messages that it did not send: they fail with this, or move to the connection that follows.
     fails: Option<Error>,
+    /// It has sent all that it was given: what follows may go out on the next connection (W5).
+    flushed: bool,
     /// It was dropped, because it did not end by itself.
     aborted: bool,
 }
@@ -189,13 +191,12 @@ impl Socket {
         if let Some(error) = refusal {
             return self.fail(ctx, vec![(send, error)]);
         }
-        match self.sendable() {
-            Some(conn) => ctx.emit(Output::Transmit { conn, messages: vec![(send, message)] }),
-            None => {
-                let failed = self.outbox.push(&self.options.outbox, send, message, ctx.now.mono);
-                self.fail(ctx, failed);
-                self.watch_age(ctx);
-            }
+        if let Some(conn) = self.sendable() {
+            ctx.emit(Output::Transmit { conn, messages: vec![(send, message)] });
+        } else {
+            let failed = self.outbox.push(&self.options.outbox, send, message, ctx.now.mono);
+            self.fail(ctx, failed);
+            self.watch_age(ctx);
         }
     }
 
@@ -296,7 +297,7 @@ impl Socket {
             Timer::Reconnect(_) => self.begin(ctx, session),
             Timer::OutboxAge(_) => self.watch_age(ctx),
             Timer::Attempt(conn) => self.attempt_timed_out(ctx, session, conn),
-            Timer::Healthy(conn) => self.lived_long_enough(ctx, conn),
+            Timer::Healthy(conn) => self.lived_long_enough(conn),
             Timer::Heartbeat(conn) => self.heartbeat_due(ctx, conn),
             Timer::Drain(conn) => self.drain_timed_out(ctx, session, conn),
             _ => {}
@@ -307,7 +308,7 @@ impl Socket {
 
     /// Where a message may go right now: the live connection, unless older messages have still to move to it.
     fn sendable(&self) -> Option<ConnId> {
-        let moving = self.draining.iter().any(|old| old.fails.is_none());
+        let moving = self.draining.iter().any(|old| old.fails.is_none() && !old.flushed);
         self.live.as_ref().filter(|live| live.doomed.is_none() && !moving).map(|live| live.id)
     }
 

@@ -3,7 +3,9 @@
 use freshsocket::io::{CallId, CallbackAnswer, Input, Reply, SendId, SessionView, SocketId, TokenGrant};
 use freshsocket::machine::Machine;
 use freshsocket::options::SocketOptions;
-use freshsocket::{AccessToken, Error, ErrorKind, Message, RefreshToken, Secret, SessionState, SocketEvent, SocketState};
+use freshsocket::{
+    AccessToken, Error, ErrorKind, Message, RefreshToken, Secret, SessionState, SocketEvent, SocketState,
+};
 
 use super::{Callback, FIRST, Sent, World, secs};
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use freshsocket::io::{HttpAnswer, HttpRequest};
 use freshsocket::{Error, ErrorKind, Json, Secret};
 
-use super::{EPOCH, jwt};
+use super::EPOCH;
+use super::token::jwt;
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]

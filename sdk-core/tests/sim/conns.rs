@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use freshsocket::Message;
 use freshsocket::inspect::Inspector;
 use freshsocket::io::{ConnEnd, ConnId, ConnectFailure, ConnectRequest, Input, SendId, SocketId};
 use freshsocket::time::Mono;
-use freshsocket::Message;
 
 use super::ws::{ConnectFault, Handshake};
 use super::{Event, OnOpen, RefuseAs, Sent, World};
@@ -244,7 +244,7 @@ impl World {
                 return;
             };
             self.checks.handed_out(socket, send);
-            let before = self.sends.insert(send, Sent::Sent);
+            let before = self.sends.insert(send, Sent::Out);
             assert_eq!(before, Some(Sent::Queued), "{send:?} has an end already");
             let text = message.as_text().unwrap().to_owned();
             self.at(self.ws.latency, Event::ToServer { conn, text });
@@ -260,7 +260,9 @@ impl World {
             .filter(|(_, conn)| conn.open)
             .map(|(id, _)| *id)
             .collect();
-        open.into_iter().for_each(|conn| self.flush(ConnId(conn)));
+        for conn in open {
+            self.flush(ConnId(conn));
+        }
     }
 
     // ---- what tests do to all connections ----
@@ -272,7 +274,9 @@ impl World {
             .filter(|(_, conn)| conn.open)
             .map(|(id, _)| *id)
             .collect();
-        open.into_iter().for_each(|conn| self.act(ConnId(conn), act));
+        for conn in open {
+            self.act(ConnId(conn), act);
+        }
     }
 
     pub(crate) fn cut_all(&mut self) {
@@ -286,9 +290,9 @@ impl World {
             .rev()
             .find(|(_, conn)| conn.open)
             .map(|(id, _)| *id);
-        newest
-            .into_iter()
-            .for_each(|conn| self.act(ConnId(conn), OnOpen::Cut));
+        if let Some(conn) = newest {
+            self.act(ConnId(conn), OnOpen::Cut);
+        }
     }
 
     pub(crate) fn close_all(&mut self, code: u16) {

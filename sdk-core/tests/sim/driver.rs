@@ -1,18 +1,12 @@
 //! Performs what the machine asks for, as a real driver would: answers take time, may be lost, and may be late.
 
-use std::collections::VecDeque;
-
-use freshsocket::inspect::Inspector;
 use freshsocket::io::{
-    CallbackAnswer, ConnEnd, ConnId, ConnectFailure, ConnectRequest, EffectId, HttpAnswer, HttpRequest,
-    Input, Output, SendId, SocketId,
+    CallbackAnswer, ConnEnd, ConnId, ConnectFailure, EffectId, HttpAnswer, HttpRequest, Input, Output,
 };
 use freshsocket::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
-use freshsocket::time::Mono;
-use freshsocket::{Error, Message, SocketEvent};
+use freshsocket::{Error, SocketEvent};
 
-use super::ws::{ConnectFault, Handshake};
-use super::{OnOpen, RefuseAs, Sent, World};
+use super::{OnOpen, Sent, World};
 
 /// What is on its way.
 pub(crate) enum Event {
@@ -248,10 +242,9 @@ impl World {
                 effect,
                 request,
             } => {
-                if let Some(answer) = self.server.answer(self.now, &request) {
-                    if life == self.life {
-                        self.at(self.server.latency, Event::Answer { life, effect, answer });
-                    }
+                let answer = self.server.answer(self.now, &request);
+                if let Some(answer) = answer.filter(|_| life == self.life) {
+                    self.at(self.server.latency, Event::Answer { life, effect, answer });
                 }
             }
             Event::Answer { effect, answer, .. } => {

@@ -2,12 +2,13 @@
 //! and a driver that performs what the machine asks for. Time jumps from event to event; nothing sleeps.
 //!
 //! After every step the world checks what must hold always (`check.rs`), so a test says only what is special to it.
+// Each test binary uses its own part of the world.
 #![allow(
     dead_code,
-    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic
+    clippy::panic,
+    clippy::cast_precision_loss
 )]
 
 mod app;
@@ -21,22 +22,26 @@ mod ws;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use freshsocket::io::{CallId, CallbackAnswer, Input, Reply, SendId, SessionView, SocketId, TokenGrant};
+use freshsocket::io::{CallId, Input, Reply, SendId, SessionView, SocketId};
 use freshsocket::machine::Machine;
 use freshsocket::options::{SessionOptions, SocketOptions};
 use freshsocket::time::{Mono, Now};
-use freshsocket::{
-    AccessToken, Error, ErrorKind, Message, RefreshToken, Secret, SessionEvent, SessionState, SocketEvent,
-    SocketState,
-};
+use freshsocket::{AccessToken, Error, ErrorKind, SessionEvent, SessionState, SocketEvent, SocketState};
 
-pub(crate) use auth::{Auth, Fault};
-pub(crate) use check::Checks;
-pub(crate) use conns::Conn;
-pub(crate) use driver::{Effect, Event};
-pub(crate) use store::{Store, StoreFault};
-pub(crate) use token::jwt;
-pub(crate) use ws::{ConnectFault, OnOpen, RefuseAs, Ws};
+use auth::Auth;
+use check::Checks;
+use conns::Conn;
+use driver::{Effect, Event};
+use store::Store;
+use ws::Ws;
+
+#[allow(unused_imports)]
+pub(crate) use {
+    auth::Fault,
+    store::StoreFault,
+    token::jwt,
+    ws::{ConnectFault, OnOpen, RefuseAs},
+};
 
 /// Where simulated time begins, on a correct wall clock.
 pub(crate) const EPOCH: u64 = 1_700_000_000_000;
@@ -168,7 +173,7 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     Queued,
-    Sent,
+    Out,
     Failed(ErrorKind),
 }
 
@@ -181,7 +186,15 @@ impl World {
 
     /// A world in which things are so before the application starts.
     pub(crate) fn prepared(setup: Setup, prepare: impl FnOnce(&mut Self)) -> Self {
-        let mut world = Self {
+        let mut world = Self::unstarted(setup);
+        prepare(&mut world);
+        world.start();
+        world
+    }
+
+    /// A world whose application does not run yet.
+    pub(crate) fn unstarted(setup: Setup) -> Self {
+        Self {
             now: 0,
             suspended: 0,
             clock_error: 0,
@@ -214,10 +227,13 @@ impl World {
             sends: BTreeMap::new(),
             checks: Checks::default(),
             setup,
-        };
-        prepare(&mut world);
-        world.start();
-        world
+        }
+    }
+
+    /// Exchanges server and store with another world, so that both can live on the same ones in turns.
+    pub(crate) fn share_with(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.server, &mut other.server);
+        std::mem::swap(&mut self.store, &mut other.store);
     }
 
     /// A world with default options, `ada` signed in, and her socket open.

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) aborted: bool,
     /// The task knows that writing has failed.
     pub(super) broken_told: bool,
+    /// The machine knows that everything was written, our close included.
+    pub(super) flushed_told: bool,
     /// After the end: messages that their senders take back.
     returned: Vec<(SendId, Message)>,
     /// To do once the lock is open again.
@@ -109,6 +111,7 @@ impl State {
             closing: Closing::No,
             aborted: false,
             broken_told: false,
+            flushed_told: false,
             returned: Vec::new(),
             after: After::default(),
         }
@@ -221,7 +224,7 @@ impl State {
         messages.collect()
     }
 
-    fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         // Nobody listens once the whole client is gone, and then nothing is missed.
         let _ = self.tell.send(input);
     }

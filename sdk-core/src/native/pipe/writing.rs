@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Over;
 use super::state::{Closing, Phase, Queued, State};
-use crate::io::SendId;
+use crate::io::{Input, SendId};
 use crate::message::Message;
 
 /// Frames that may wait to be written together.
@@ -146,6 +146,10 @@ impl State {
             // Not the end yet (see `Wire::broken`); the task sees to it that it comes.
             self.broken_told = true;
             self.signals.task.wake();
+        }
+        if flushed.is_ready() && self.closing == Closing::Sent && !self.broken_told && !self.flushed_told {
+            self.flushed_told = true;
+            self.tell(Input::Flushed { conn: self.conn });
         }
         flushed.is_ready()
     }
