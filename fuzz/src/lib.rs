@@ -316,7 +316,7 @@ impl Run {
         };
         let detail = || "made up".to_owned();
         let refused = index & 0x80 != 0;
-        let input = match byte(data) % 9 {
+        let input = match byte(data) % 10 {
             0 | 1 => Input::Opened {
                 conn,
                 subprotocol: None,
@@ -343,6 +343,7 @@ impl Run {
                 conn,
                 notice: Notice::AuthError,
             },
+            9 => Input::Flushed { conn },
             6 => Input::Activity {
                 conn,
                 last_received: Mono(number(data)),

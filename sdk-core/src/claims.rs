@@ -49,6 +49,9 @@ impl Claims {
 /// A lifetime above this is taken as this: about 100 years, far from the ends of every number used.
 const LONGEST_LIFE_MS: f64 = 100.0 * 365.0 * 86_400_000.0;
 
+/// The clocks of two machines that share a store differ by a little; up to a minute is taken for that.
+const HOLDERS_APART_MS: u64 = 60_000;
+
 /// How long a token lives, on the machine's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Life {
@@ -102,10 +105,15 @@ impl Life {
     /// "Received in the future" means that the clock was set back and the age is unknown: a token that can be renewed is
     /// renewed, one that cannot is used until it is refused.
     pub(crate) fn of_stored(lifetime_ms: Option<u64>, received_unix_ms: u64, renewable: bool, now: Now) -> Self {
-        let left = lifetime_ms.map(|life| match now.unix_ms.checked_sub(received_unix_ms) {
-            Some(age) => life.saturating_sub(age),
-            None if renewable => 0,
-            None => life,
+        let left = lifetime_ms.map(|life| {
+            let ahead = received_unix_ms.saturating_sub(now.unix_ms);
+            if ahead <= HOLDERS_APART_MS.min(life / 10) {
+                life.saturating_sub(now.unix_ms.saturating_sub(received_unix_ms))
+            } else if renewable {
+                0
+            } else {
+                life
+            }
         });
         Self { received: now.mono, lifetime_ms: left }
     }

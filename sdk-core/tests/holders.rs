@@ -4,7 +4,7 @@
 mod sim;
 
 use freshsocket::SessionState;
-use sim::{Setup, World, hours, mins, secs};
+use sim::{Fault, Setup, World, hours, mins, secs};
 
 /// Worlds that take turns with the one server and the one store.
 struct Holders(Vec<World>);
@@ -12,12 +12,22 @@ struct Holders(Vec<World>);
 impl Holders {
     /// The first signs in, the others find her session in the store.
     fn of(count: u64) -> Self {
-        let mut first = World::new(Setup::durable().seed(100));
+        Self::on(count, 100, |_| ())
+    }
+
+    fn on(count: u64, seed: u64, prepare: impl Fn(&mut World)) -> Self {
+        let setup = |number| {
+            let mut setup = Setup::durable().seed(seed + number);
+            setup.session.refresh.idempotency_header = Some("Idempotency-Key".into());
+            setup
+        };
+        let mut first = World::new(setup(0));
         first.store.delay = 3;
+        prepare(&mut first);
         first.login("ada");
         let mut holders = Self(vec![first]);
         for number in 1..count {
-            let mut next = World::unstarted(Setup::durable().seed(100 + number));
+            let mut next = World::unstarted(setup(number));
             next.now = holders.0[0].now;
             next.share_with(&mut holders.0[0]);
             next.start();
@@ -50,7 +60,9 @@ impl Holders {
     }
 
     fn all_active(&self) -> bool {
-        self.0.iter().all(|world| matches!(world.session(), SessionState::Active { .. }))
+        self.0
+            .iter()
+            .all(|world| matches!(world.session(), SessionState::Active { .. }))
     }
 
     fn refreshes(&self) -> usize {
@@ -69,25 +81,103 @@ fn s10_five_holders_at_expiry_make_one_refresh_and_nobody_is_signed_out() {
 
 #[test]
 fn s10_five_holders_that_wake_together_make_one_refresh_and_nobody_is_signed_out() {
-    let mut holders = Holders::of(5);
-    holders.run_for(mins(5), secs(1));
-    holders.each(|world| world.suspend(hours(8)));
-    holders.run_for(secs(10), 1);
-    let states: Vec<_> = holders.0.iter().map(|world| world.session().name()).collect();
-    assert!(holders.all_active(), "{states:?}");
-    assert_eq!(holders.refreshes(), 1);
+    for seed in 0..40 {
+        let mut holders = Holders::on(5, seed * 10, |world| {
+            world.store.delay = seed % 7;
+            world.server.latency = 1 + (seed * 13) % 90;
+        });
+        holders.run_for(mins(5), secs(1));
+        holders.each(|world| world.suspend(hours(8)));
+        holders.run_for(secs(5), 1);
+        let states: Vec<_> = holders.0.iter().map(|world| world.session().name()).collect();
+        assert!(holders.all_active(), "{seed}: {states:?}");
+        assert_eq!(holders.refreshes(), 1, "{seed}");
+    }
 }
 
 #[test]
-fn s10_a_holder_that_died_with_the_lease_delays_the_others_by_at_most_the_lease() {
+fn s10_a_holder_that_dies_at_any_step_delays_the_others_by_at_most_the_lease() {
+    for steps in 0..10 {
+        let mut holders = Holders::on(3, 7, |world| world.server.honours_key = true);
+        holders.run_for(mins(5), secs(1));
+        holders.0[0].suspend(hours(8));
+        for _ in 0..steps {
+            holders.0[0].step_before(u64::MAX);
+        }
+        holders.0[0].kill();
+        let behind = holders.0[0].now;
+        for world in &mut holders.0[1..] {
+            let asleep = behind - world.now;
+            world.suspend(asleep);
+        }
+        holders.run_for(secs(20), 5);
+        let states: Vec<_> = holders.0[1..]
+            .iter()
+            .map(|world| world.session().name())
+            .collect();
+        assert_eq!(states, ["active", "active"], "after {steps} steps");
+    }
+}
+
+#[test]
+fn s10_a_holder_that_freezes_at_any_step_adopts_what_the_others_got() {
+    for steps in 0..10 {
+        let mut holders = Holders::on(3, 7, |world| world.server.honours_key = true);
+        holders.run_for(mins(5), secs(1));
+        holders.each(|world| world.suspend(hours(8)));
+        for _ in 0..steps {
+            let soon = holders.0[0].now + 500;
+            holders.0[0].step_before(soon);
+        }
+        let frozen_at = holders.0[0].now;
+        for _ in 0..mins(5) / 50 {
+            for turn in 1..3 {
+                let (first, rest) = holders.0.split_at_mut(1);
+                rest[turn - 1].share_with(&mut first[0]);
+                rest[turn - 1].run_for(50);
+                rest[turn - 1].share_with(&mut first[0]);
+            }
+        }
+        let slept = holders.0[1].now.saturating_sub(frozen_at);
+        holders.0[0].suspend(slept);
+        holders.run_for(secs(30), 5);
+        assert!(holders.all_active(), "after {steps} steps");
+        let tokens: std::collections::BTreeSet<String> = holders
+            .0
+            .iter()
+            .map(|world| world.answer().unwrap().unwrap().expose().to_owned())
+            .collect();
+        assert_eq!(tokens.len(), 1, "after {steps} steps: one pair for all");
+    }
+}
+
+#[test]
+fn s10_five_holders_survive_an_outage_and_share_what_comes_after_it() {
+    for seed in 0..5 {
+        let mut holders = Holders::on(5, seed * 31, |_| ());
+        holders.run_for(mins(50), secs(1));
+        let issued = holders.0[0].server.issued.len();
+        holders.0[0].server.fails_to_refresh(Fault::Unreachable, u32::MAX);
+        holders.run_for(mins(30), 20);
+        holders.0[0].server.refresh_fault = None;
+        holders.run_for(mins(2), 20);
+        assert!(holders.all_active(), "{seed}");
+        assert_eq!(holders.0[0].server.issued.len(), issued + 1, "{seed}");
+    }
+}
+
+#[test]
+fn s10_holders_whose_clocks_differ_by_seconds_do_not_refresh_after_each_other() {
     let mut holders = Holders::of(3);
-    holders.run_for(mins(5), secs(1));
-    holders.each(|world| world.suspend(hours(8)));
-    // The first wrote its intent and dies before it asks.
-    holders.0[0].kill();
-    holders.run_for(secs(30), 5);
-    let states: Vec<_> = holders.0[1..].iter().map(|world| world.session().name()).collect();
-    assert_eq!(states, ["active", "active"]);
+    holders.0[1].clock_error = -5_000;
+    holders.0[2].clock_error = 7_000;
+    holders.run_for(hours(10), 50);
+    assert!(holders.all_active());
+    assert!(
+        (10..=12).contains(&holders.refreshes()),
+        "{}",
+        holders.refreshes()
+    );
 }
 
 #[test]
@@ -95,7 +185,11 @@ fn s10_a_day_of_five_holders_costs_one_refresh_an_hour() {
     let mut holders = Holders::of(5);
     holders.run_for(hours(24), 50);
     assert!(holders.all_active());
-    assert!((25..=28).contains(&holders.refreshes()), "{}", holders.refreshes());
+    assert!(
+        (25..=28).contains(&holders.refreshes()),
+        "{}",
+        holders.refreshes()
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod sim;
 
-use freshsocket::io::Reply;
+use freshsocket::io::{Input, Reply};
 use freshsocket::{ErrorKind, SessionState, SignOutCause, SocketEvent, SocketState};
 use sim::{Fault, Sent, Setup, StoreFault, World, hours, mins, secs};
 
@@ -102,6 +102,29 @@ fn s9_a_refresh_that_begins_while_the_next_user_is_being_stored_loses() {
         assert_eq!(user(&world).as_deref(), Some("bob"), "{early}");
         assert_eq!(stored_user(&world).as_deref(), Some("bob"), "{early}");
     }
+}
+
+#[test]
+fn s9_an_answer_for_the_user_before_that_comes_after_a_slow_sign_in_is_discarded() {
+    let mut world = World::open(Setup::durable());
+    world.store.write_fault = Some((StoreFault::Hangs, 1));
+    let call = world.begin_login("bob");
+    world.run_for(100);
+    // Bob's pair is being written, and the disk is slow. Ada's token is refused and refreshed meanwhile.
+    world.store.write_fault = Some((StoreFault::Fails, 1));
+    world.server.latency = secs(10);
+    world.input(Input::TokenRejected { token: 1 });
+    world.run_for(secs(15));
+    assert_eq!(world.server.refreshes(), 1);
+    assert!(world.run_until(secs(3), |world| world.replies.contains_key(&call)));
+    world.run_for(secs(30));
+    assert_eq!(user(&world).as_deref(), Some("bob"));
+    world.server.latency = 20;
+    world.run_for(hours(1));
+    assert_eq!(
+        (user(&world).as_deref(), stored_user(&world).as_deref()),
+        (Some("bob"), Some("bob"))
+    );
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub(crate) type Clock = Arc<dyn Fn() -> Mono + Send + Sync>;
 /// Hears of messages that were handed to the operating system whole.
 pub(crate) trait SendObserver: Send + Sync {
     /// A transmitted or fed message was (one given to `poll_send` never comes here: its sender knows). Called on
-    /// whatever thread did it (the application's or the task's), with no lock held; it may be just after `Ended`.
+    /// whatever thread did it (the application's or the task's), with no lock held: so calls of two threads come in
+    /// any order, and the last ones possibly just after `Ended` was told.
     fn sent(&self, send: SendId);
 }
 

@@ -55,7 +55,7 @@ impl Session {
             Err(error) => {
                 ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
                 match self.other_holder {
-                    Some(other) if ctx.now.mono < other.until => self.look_again(ctx),
+                    Some(other) if ctx.now.mono < other.until => Self::look_again(ctx),
                     _ => self.store_intent(ctx),
                 }
             }
@@ -82,16 +82,16 @@ impl Session {
         }
         match self.other_holder {
             Some(other) if other.version == version && ctx.now.mono >= other.until => self.take_over(ctx, *stored),
-            Some(other) if other.version == version => self.look_again(ctx),
+            Some(other) if other.version == version => Self::look_again(ctx),
             _ => {
                 let until = ctx.now.mono + self.answer_limit_ms();
                 self.other_holder = Some(OtherHolder { version, until });
-                self.look_again(ctx);
+                Self::look_again(ctx);
             }
         }
     }
 
-    fn look_again(&mut self, ctx: &mut Ctx) {
+    fn look_again(ctx: &mut Ctx) {
         ctx.timers.set(Timer::RefreshRetry, ctx.now.mono + LOOK_MS + ctx.rng.up_to(LOOK_MS));
     }
 

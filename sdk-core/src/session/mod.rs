@@ -377,10 +377,14 @@ impl Session {
     fn await_answer(&mut self, ctx: &mut Ctx, step: Step) -> EffectId {
         let effect = ctx.effect();
         // The driver keeps the same limit where it can; this one holds when it cannot.
-        let limit = self.options.request_timeout_ms.saturating_add(1_000);
+        let limit = self.answer_limit_ms();
         ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
         self.pending.push(Pending { effect, step, slept_ms: 0 });
         effect
+    }
+
+    fn answer_limit_ms(&self) -> u64 {
+        self.options.request_timeout_ms.saturating_add(1_000)
     }
 
     fn take_step(&mut self, ctx: &mut Ctx, effect: EffectId) -> Option<Step> {

@@ -100,7 +100,6 @@ impl Session {
             self.ask_server(ctx);
         }
     }
-    }
 
     pub(super) fn ask_server(&mut self, ctx: &mut Ctx) {
         let Some(endpoint) = self.endpoints.refresh.clone() else { return };

@@ -20,8 +20,10 @@ async fn w8_refusals_with_accepted_tokens_between_them_are_not_added_up() {
         within("open", socket.wait_for(SocketState::is_open)).await;
         let mut events = socket.events();
         server.expire_tokens();
-        within("refused", async { while !matches!(events.next().await, Some(SocketEvent::AuthRefused { .. })) {} })
-            .await;
+        within("refused", async {
+            while !matches!(events.next().await, Some(SocketEvent::AuthRefused { .. })) {}
+        })
+        .await;
         let mut handovers = 0;
         within("handovers", async {
             while handovers < 3 {
@@ -50,7 +52,10 @@ async fn w5_a_handover_off_a_half_open_connection_does_not_stall_sends() {
     let mut events = socket.events();
     server.half_open_all();
     within("handover", async {
-        while !matches!(events.next().await, Some(SocketEvent::Opened { handover: true, .. })) {}
+        while !matches!(
+            events.next().await,
+            Some(SocketEvent::Opened { handover: true, .. })
+        ) {}
     })
     .await;
     let begun = Instant::now();

@@ -96,7 +96,7 @@ impl Rig {
     async fn ended(&mut self) -> (ConnEnd, Vec<SendId>) {
         loop {
             match self.told().await {
-                Input::Noticed { .. } => {}
+                Input::Noticed { .. } | Input::Flushed { .. } => {}
                 Input::Ended { end, unsent, .. } => {
                     return (end, unsent.into_iter().map(|(send, _)| send).collect());
                 }

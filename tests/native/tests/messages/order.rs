@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use freshsocket::options::SocketOptions;
 use freshsocket::{Session, SocketHandle};
 use freshsocket_mock_server::{Kind, MockServer};
-use freshsocket_native_tests::{cut, force_refresh, open_socket, records, seen, server, signed_in, within};
+use freshsocket_native_tests::{cut, force_refresh, opened, records, seen, server, signed_in, within};
 
 const COUNT: u64 = 2_000;
 
@@ -14,7 +15,9 @@ async fn numbered(
     session: &Session,
     disturb: impl AsyncFn(&SocketHandle, u64),
 ) -> (Vec<u64>, Vec<u64>) {
-    let mut socket = open_socket(server, session).await;
+    let roomy = |o: &mut SocketOptions| o.outbox.max_messages = 10_000;
+    let mut socket = session.socket(server.ws_url()).options(roomy).connect().unwrap();
+    opened(&socket).await;
     let sender = socket.handle();
     let mut reading = tokio::spawn(async move {
         let mut echoes = Vec::new();

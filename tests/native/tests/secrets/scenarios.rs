@@ -94,7 +94,8 @@ pub(crate) async fn placements() -> Vec<String> {
         }
         let session = start(builder(&server)).await;
         let socket = connect(&session, server.ws_url(), credential.clone());
-        opened(&socket).await;
+        // By the server's account: it reads a first message after the client is open.
+        seen("open", &server, |s| s.counters.ws_opened == 1).await;
         refresh(&server, &session).await;
         seen("the handover", &server, |s| s.counters.ws_opened >= 2).await;
         server.cut_all();
@@ -169,6 +170,7 @@ pub(crate) async fn refusals() -> Vec<String> {
         server.expire_tokens();
         let socket = connect(&session, server.ws_url(), Credential::default());
         seen("open", &server, |s| s.counters.ws_opened == 1).await;
+        opened(&socket).await;
         // The user is thrown out.
         server.revoke_user("ada");
         refresh(&server, &session).await;
