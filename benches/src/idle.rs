@@ -15,7 +15,11 @@ use crate::stats::spread;
 const BARE_READ_BUFFER: usize = 4 * 1024;
 
 pub(crate) fn run(sockets: usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let server = runtime
         .block_on(freshsocket_mock_server::MockServer::builder().start())
         .expect("the mock server");
@@ -41,12 +45,18 @@ fn child(kind: &str, address: &str, sockets: usize) -> f64 {
         .output()
         .expect("the child ran");
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().unwrap_or_else(|_| panic!("the child printed {text:?}"))
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("the child printed {text:?}"))
 }
 
 /// Opens the sockets, waits until all are idle, and prints what each added to this process.
 pub(crate) fn client(kind: &str, address: &str, sockets: usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let bytes = runtime.block_on(async {
         if kind == "bare" {
             bare(address, sockets).await
@@ -66,8 +76,12 @@ async fn bare(address: &str, sockets: usize) -> usize {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let config = WebSocketConfig::default().read_buffer_size(BARE_READ_BUFFER);
         let url = format!("ws://{address}/ws-bare");
-        let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await.expect("a handshake");
-        tasks.push(tokio::spawn(async move { while socket.next().await.is_some() {} }));
+        let (mut socket, _) = client_async_with_config(url, stream, Some(config))
+            .await
+            .expect("a handshake");
+        tasks.push(tokio::spawn(
+            async move { while socket.next().await.is_some() {} },
+        ));
     }
     let after = settled().await;
     // Alive until it was measured.
@@ -76,14 +90,23 @@ async fn bare(address: &str, sockets: usize) -> usize {
 }
 
 async fn ours(address: &str, sockets: usize) -> usize {
-    let session = Session::builder(format!("http://{address}")).build().await.expect("a session");
+    let session = Session::builder(format!("http://{address}"))
+        .build()
+        .await
+        .expect("a session");
     let before = resident();
     let mut tasks = Vec::new();
     for _ in 0..sockets {
         let url = format!("ws://{address}/ws-bare");
-        let mut socket = session.socket(url).credential(Credential::None).connect().expect("a socket");
-        socket.wait_for(|state| state.is_open()).await;
-        tasks.push(tokio::spawn(async move { while socket.next().await.is_some() {} }));
+        let mut socket = session
+            .socket(url)
+            .credential(Credential::None)
+            .connect()
+            .expect("a socket");
+        socket.wait_for(freshsocket::SocketState::is_open).await;
+        tasks.push(tokio::spawn(
+            async move { while socket.next().await.is_some() {} },
+        ));
     }
     let after = settled().await;
     // Alive until it was measured.
@@ -106,7 +129,14 @@ async fn settled() -> usize {
 
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-    let kilobytes: usize = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("VmRSS");
+    let kilobytes: usize = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
     kilobytes * 1024
 }

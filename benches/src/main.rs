@@ -2,7 +2,12 @@
 //!
 //! Ratios are taken pair by pair: one run of ours, one of theirs, in turn, so that a machine whose speed drifts does
 //! not favour either. What is printed is the median of the pairs' ratios, with the lowest and highest.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a program that prints its results")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a program that prints its results"
+)]
 #![allow(clippy::cast_precision_loss, reason = "counts of messages are far below 2^52")]
 
 mod idle;
@@ -51,7 +56,11 @@ fn main() {
         Some(What::Token) => token::run(smoke),
         Some(What::Wire) => wire::run(smoke),
         Some(What::Idle { sockets }) => idle::run(if smoke { sockets.min(50) } else { sockets }),
-        Some(What::IdleClient { kind, address, sockets }) => idle::client(&kind, &address, sockets),
+        Some(What::IdleClient {
+            kind,
+            address,
+            sockets,
+        }) => idle::client(&kind, &address, sockets),
         None => {
             token::run(smoke);
             wire::run(smoke);

@@ -10,9 +10,16 @@ use crate::stats::spread;
 
 pub(crate) fn run(smoke: bool) {
     let calls = if smoke { 10_000 } else { 5_000_000 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let session = runtime.block_on(async {
-        let session = Session::builder("http://127.0.0.1").build().await.expect("a session");
+        let session = Session::builder("http://127.0.0.1")
+            .build()
+            .await
+            .expect("a session");
         let tokens = TokenGrant {
             // The length of a usual JWT.
             access: "x".repeat(300).into(),
@@ -29,9 +36,14 @@ pub(crate) fn run(smoke: bool) {
     for threads in [1, 2, 8] {
         let runs = if smoke { 1 } else { 5 };
         let time = spread((0..runs).map(|_| nanoseconds(&session, threads, calls)).collect());
-        println!("| {threads} | {:.1} ({:.1}–{:.1}) | ≤ 25 |", time.median, time.lowest, time.highest);
+        println!(
+            "| {threads} | {:.1} ({:.1}–{:.1}) | ≤ 25 |",
+            time.median, time.lowest, time.highest
+        );
     }
-    println!("\n(Processor time of the calling threads, so that a machine with fewer cores than threads counts right.)");
+    println!(
+        "\n(Processor time of the calling threads, so that a machine with fewer cores than threads counts right.)"
+    );
 }
 
 /// Nanoseconds of processor time that one call takes when this many threads call at once.
@@ -55,7 +67,10 @@ fn nanoseconds(session: &Session, threads: usize, calls: u32) -> f64 {
             })
         })
         .collect();
-    let total: f64 = workers.into_iter().map(|worker| worker.join().expect("a worker")).sum();
+    let total: f64 = workers
+        .into_iter()
+        .map(|worker| worker.join().expect("a worker"))
+        .sum();
     total / f64::from(calls) / threads as f64
 }
 

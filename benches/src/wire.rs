@@ -31,8 +31,16 @@ pub(crate) fn run(smoke: bool) {
                 &format!("receive {name}"),
                 bar,
                 pairs,
-                || measure(&runtime, count, async move { receive(ours(address).await, count).await }),
-                || measure(&runtime, count, async move { receive(theirs(address).await, count).await }),
+                || {
+                    measure(&runtime, count, async move {
+                        receive(ours(address).await, count).await
+                    })
+                },
+                || {
+                    measure(&runtime, count, async move {
+                        receive(theirs(address).await, count).await
+                    })
+                },
             );
             let address = server::echo(size);
             let count = count / 10;
@@ -40,16 +48,32 @@ pub(crate) fn run(smoke: bool) {
                 &format!("echo {name}, {WINDOW} on the way"),
                 bar,
                 pairs,
-                || measure(&runtime, count, async move { echo(ours(address).await, our_message(size), count).await }),
-                || measure(&runtime, count, async move { echo(theirs(address).await, their_message(size), count).await }),
+                || {
+                    measure(&runtime, count, async move {
+                        echo(ours(address).await, our_message(size), count).await
+                    })
+                },
+                || {
+                    measure(&runtime, count, async move {
+                        echo(theirs(address).await, their_message(size), count).await
+                    })
+                },
             );
             let count = (count / 4).max(10);
             stats::compare(
                 &format!("echo {name}, one at a time"),
                 bar,
                 pairs,
-                || measure(&runtime, count, async move { ping_pong_ours(ours(address).await, size, count).await }),
-                || measure(&runtime, count, async move { ping_pong_theirs(theirs(address).await, size, count).await }),
+                || {
+                    measure(&runtime, count, async move {
+                        ping_pong_ours(ours(address).await, size, count).await
+                    })
+                },
+                || {
+                    measure(&runtime, count, async move {
+                        ping_pong_theirs(theirs(address).await, size, count).await
+                    })
+                },
             );
         }
     }
@@ -126,9 +150,16 @@ fn their_message(size: usize) -> tokio_tungstenite::tungstenite::Message {
 
 /// A socket of the SDK, without a credential: what is measured begins after the sign-in.
 async fn ours(address: SocketAddr) -> Socket {
-    let session = Session::builder("http://127.0.0.1").build().await.expect("a session");
-    let socket = session.socket(format!("ws://{address}/")).credential(Credential::None).connect().expect("a socket");
-    socket.wait_for(|state| state.is_open()).await;
+    let session = Session::builder("http://127.0.0.1")
+        .build()
+        .await
+        .expect("a session");
+    let socket = session
+        .socket(format!("ws://{address}/"))
+        .credential(Credential::None)
+        .connect()
+        .expect("a socket");
+    socket.wait_for(freshsocket::SocketState::is_open).await;
     socket
 }
 
@@ -137,13 +168,23 @@ async fn theirs(address: SocketAddr) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(address).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     let config = Some(WebSocketConfig::default());
-    client_async_with_config(format!("ws://{address}/"), stream, config).await.expect("a handshake").0
+    client_async_with_config(format!("ws://{address}/"), stream, config)
+        .await
+        .expect("a handshake")
+        .0
 }
 
 fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime")
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 fn two_workers() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }

@@ -36,21 +36,35 @@ mod tests {
 
     #[test]
     fn w6_full_jitter_from_the_first_retry_and_capped() {
-        let options = RetryOptions { base_ms: 1_000, factor: 2.0, cap_ms: 30_000 };
+        let options = RetryOptions {
+            base_ms: 1_000,
+            factor: 2.0,
+            cap_ms: 30_000,
+        };
         let mut rng = Rng::new(7);
-        let firsts: Vec<u64> = (0..2_000).map(|_| delay_ms(&options, 0, None, &mut rng)).collect();
+        let firsts: Vec<u64> = (0..2_000)
+            .map(|_| delay_ms(&options, 0, None, &mut rng))
+            .collect();
         assert!(firsts.iter().all(|d| *d <= 1_000));
         assert!(firsts.iter().any(|d| *d < 50) && firsts.iter().any(|d| *d > 950));
-        let late: Vec<u64> = (0..2_000).map(|_| delay_ms(&options, 1_000_000, None, &mut rng)).collect();
+        let late: Vec<u64> = (0..2_000)
+            .map(|_| delay_ms(&options, 1_000_000, None, &mut rng))
+            .collect();
         assert!(late.iter().all(|d| *d <= 30_000));
         assert!(late.iter().any(|d| *d < 1_500), "jitter is full at the cap too");
     }
 
     #[test]
     fn w6_a_servers_hint_is_a_floor_and_still_spreads() {
-        let options = RetryOptions { base_ms: 100, factor: 2.0, cap_ms: 1_000 };
+        let options = RetryOptions {
+            base_ms: 100,
+            factor: 2.0,
+            cap_ms: 1_000,
+        };
         let mut rng = Rng::new(1);
-        let delays: Vec<u64> = (0..500).map(|_| delay_ms(&options, 0, Some(20_000), &mut rng)).collect();
+        let delays: Vec<u64> = (0..500)
+            .map(|_| delay_ms(&options, 0, Some(20_000), &mut rng))
+            .collect();
         assert!(delays.iter().all(|d| (20_000..=22_000).contains(d)));
         assert!(delays.iter().max() > delays.iter().min());
     }

@@ -36,7 +36,11 @@ impl Claims {
             return None;
         }
         // NumericDate may have a fraction (RFC 7519, section 2), and some servers send it as a string.
-        let date = |pointer: &str| all.at(pointer).and_then(Json::as_f64).filter(|seconds| *seconds >= 0.0);
+        let date = |pointer: &str| {
+            all.at(pointer)
+                .and_then(Json::as_f64)
+                .filter(|seconds| *seconds >= 0.0)
+        };
         Some(Self {
             expires_at: date("/exp"),
             issued_at: date("/iat"),
@@ -83,28 +87,43 @@ impl Life {
             (None, _, None) => None,
         };
         // Less than a millisecond is as good as nothing known, too.
-        let lifetime_ms = lifetime_ms.filter(|ms| *ms > 0).map(|ms| ms.min(LONGEST_LIFE_MS as u64));
-        Self { received: now.mono, lifetime_ms }
+        let lifetime_ms = lifetime_ms
+            .filter(|ms| *ms > 0)
+            .map(|ms| ms.min(LONGEST_LIFE_MS as u64));
+        Self {
+            received: now.mono,
+            lifetime_ms,
+        }
     }
 
     /// The life of a token that the application supplied: it may have been cached for a while, so what counts is what
     /// is left of it by our clock, as long as our clock makes sense with it.
     pub(crate) fn of_supplied(claims: Option<&Claims>, expires_in_ms: Option<u64>, now: Now) -> Self {
         let whole = Self::of_issued(claims, expires_in_ms, None, now);
-        let by_our_clock = claims.and_then(|c| c.expires_at).map(|exp| exp * 1000.0 - now.unix_ms as f64);
+        let by_our_clock = claims
+            .and_then(|c| c.expires_at)
+            .map(|exp| exp * 1000.0 - now.unix_ms as f64);
         let lifetime_ms = match (whole.lifetime_ms, by_our_clock) {
             // A clock that says "expired", or "expires later than it lives", is a wrong clock: nobody supplies that.
             (Some(whole_ms), Some(left)) if left > 0.0 && left <= whole_ms as f64 => Some(left as u64),
             (whole_ms, _) => whole_ms,
         };
-        Self { received: now.mono, lifetime_ms }
+        Self {
+            received: now.mono,
+            lifetime_ms,
+        }
     }
 
     /// The life of a token that was stored at `received_unix_ms`, as far as the wall clock can tell.
     ///
     /// "Received in the future" means that the clock was set back and the age is unknown: a token that can be renewed is
     /// renewed, one that cannot is used until it is refused.
-    pub(crate) fn of_stored(lifetime_ms: Option<u64>, received_unix_ms: u64, renewable: bool, now: Now) -> Self {
+    pub(crate) fn of_stored(
+        lifetime_ms: Option<u64>,
+        received_unix_ms: u64,
+        renewable: bool,
+        now: Now,
+    ) -> Self {
         let left = lifetime_ms.map(|life| {
             let ahead = received_unix_ms.saturating_sub(now.unix_ms);
             if ahead <= HOLDERS_APART_MS.min(life / 10) {
@@ -115,7 +134,10 @@ impl Life {
                 life
             }
         });
-        Self { received: now.mono, lifetime_ms: left }
+        Self {
+            received: now.mono,
+            lifetime_ms: left,
+        }
     }
 
     pub(crate) fn valid_until(self) -> Mono {
@@ -125,7 +147,8 @@ impl Life {
     /// How long before its expiry this token is due for renewal: the smaller of the fixed margin and the given part of
     /// the lifetime.
     pub(crate) fn margin_ms(self, fixed_ms: u64, fraction: f64) -> u64 {
-        self.lifetime_ms.map_or(0, |life| fixed_ms.min((life as f64 * fraction) as u64))
+        self.lifetime_ms
+            .map_or(0, |life| fixed_ms.min((life as f64 * fraction) as u64))
     }
 }
 
@@ -137,16 +160,27 @@ fn whole_ms(ms: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const NOW: Now = Now { mono: Mono(5_000), unix_ms: 1_700_000_000_000 };
+    const NOW: Now = Now {
+        mono: Mono(5_000),
+        unix_ms: 1_700_000_000_000,
+    };
 
     fn claims(exp: Option<f64>, iat: Option<f64>) -> Claims {
-        Claims { expires_at: exp, issued_at: iat, subject: None, all: Json::Null }
+        Claims {
+            expires_at: exp,
+            issued_at: iat,
+            subject: None,
+            all: Json::Null,
+        }
     }
 
     #[test]
     fn s6_lifetime_is_exp_minus_iat_whatever_our_clock_says() {
         let days_ahead = claims(Some(1_800_000_060.0), Some(1_800_000_000.0));
-        assert_eq!(Life::of_issued(Some(&days_ahead), Some(5), None, NOW).lifetime_ms, Some(60_000));
+        assert_eq!(
+            Life::of_issued(Some(&days_ahead), Some(5), None, NOW).lifetime_ms,
+            Some(60_000)
+        );
     }
 
     #[test]
@@ -167,14 +201,29 @@ mod tests {
     #[test]
     fn s1_a_cached_token_of_a_callback_has_only_its_rest_left() {
         let cached = claims(Some(1_700_000_600.0), Some(1_699_997_000.0));
-        assert_eq!(Life::of_supplied(Some(&cached), None, NOW).lifetime_ms, Some(600_000));
+        assert_eq!(
+            Life::of_supplied(Some(&cached), None, NOW).lifetime_ms,
+            Some(600_000)
+        );
         let our_clock_is_days_wrong = claims(Some(1_600_003_600.0), Some(1_600_000_000.0));
-        assert_eq!(Life::of_supplied(Some(&our_clock_is_days_wrong), None, NOW).lifetime_ms, Some(3_600_000));
+        assert_eq!(
+            Life::of_supplied(Some(&our_clock_is_days_wrong), None, NOW).lifetime_ms,
+            Some(3_600_000)
+        );
     }
 
     #[test]
     fn malformed_tokens_are_opaque() {
-        for token in ["", ".", "..", "a.b.c", "e30.e30", "e30.W10.", "e30.bnVsbA.", "\u{0}.\u{0}.\u{0}"] {
+        for token in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            "e30.e30",
+            "e30.W10.",
+            "e30.bnVsbA.",
+            "\u{0}.\u{0}.\u{0}",
+        ] {
             assert_eq!(Claims::read(token), None, "{token:?}");
         }
         let huge = format!("e30.{}.", "A".repeat(LONGEST_TOKEN));

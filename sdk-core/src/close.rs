@@ -4,7 +4,11 @@ use crate::options::{CloseAction, SocketOptions};
 
 /// The action for a close code: the options' own entry, else the default.
 pub fn action(options: &SocketOptions, code: u16) -> CloseAction {
-    options.close_codes.get(&code).copied().unwrap_or_else(|| default_action(code))
+    options
+        .close_codes
+        .get(&code)
+        .copied()
+        .unwrap_or_else(|| default_action(code))
 }
 
 /// The default table. Codes that are not listed are retried: a server that wanted us gone would have said so with a

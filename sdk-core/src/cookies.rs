@@ -18,13 +18,18 @@ pub(crate) fn merged(current: Option<&Secret>, set: &[Secret], now_unix_ms: u64)
         }
     }
     for header in set {
-        let Some(cookie) = parse(header.expose(), now_unix_ms) else { continue };
+        let Some(cookie) = parse(header.expose(), now_unix_ms) else {
+            continue;
+        };
         all.retain(|(name, _)| *name != cookie.name);
         if !cookie.deleted && all.len() < MOST_COOKIES {
             all.push((cookie.name.to_owned(), cookie.value.to_owned()));
         }
     }
-    let header: Vec<String> = all.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let header: Vec<String> = all
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     (!header.is_empty()).then(|| Secret::new(header.join("; ")))
 }
 
@@ -65,7 +70,11 @@ fn parse(header: &str, now_unix_ms: u64) -> Option<Cookie<'_>> {
         }
     }
     // Max-Age has precedence over Expires.
-    Some(Cookie { name, value, deleted: max_age.map_or(expired, |seconds| seconds <= 0) })
+    Some(Cookie {
+        name,
+        value,
+        deleted: max_age.map_or(expired, |seconds| seconds <= 0),
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +84,12 @@ mod tests {
     #[test]
     fn s1_cookies_are_kept_replaced_and_deleted() {
         let set = |headers: &[&str]| headers.iter().map(|h| Secret::from(*h)).collect::<Vec<_>>();
-        let first = merged(None, &set(&["access=a1; HttpOnly; Path=/", "refresh=r1; Max-Age=900"]), 0).unwrap();
+        let first = merged(
+            None,
+            &set(&["access=a1; HttpOnly; Path=/", "refresh=r1; Max-Age=900"]),
+            0,
+        )
+        .unwrap();
         assert_eq!(first.expose(), "access=a1; refresh=r1");
         let second = merged(Some(&first), &set(&["access=a2", "refresh=; Max-Age=0"]), 0).unwrap();
         assert_eq!(second.expose(), "access=a2");

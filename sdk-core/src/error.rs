@@ -62,7 +62,9 @@ impl ErrorKind {
             Self::InvalidOptions => "Correct the named option.",
             Self::InsecureUrl => "Use https:// and wss://, or allow clear text explicitly.",
             Self::SignedOut => "Sign in.",
-            Self::Unreachable => "Try again later; a session that is signed in is kept, and does so by itself.",
+            Self::Unreachable => {
+                "Try again later; a session that is signed in is kept, and does so by itself."
+            }
             Self::LoginRefused => "Check user name and password.",
             Self::Unsupported => "Configure the endpoint, or do it in the application.",
             Self::MalformedAnswer => "Compare the endpoint's options with what the server sends.",
@@ -281,7 +283,10 @@ mod tests {
     #[test]
     fn names_are_the_json_form() {
         for kind in ErrorKind::ALL {
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.as_str()));
+            assert_eq!(
+                serde_json::to_string(&kind).unwrap(),
+                format!("\"{}\"", kind.as_str())
+            );
         }
     }
 }

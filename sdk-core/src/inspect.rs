@@ -55,37 +55,67 @@ impl Inspector {
     #[inline]
     pub fn look(&mut self, message: &Message) -> Verdict {
         if !self.parses {
-            let notice = if self.saw_message { None } else { Some(Notice::FirstMessage) };
+            let notice = if self.saw_message {
+                None
+            } else {
+                Some(Notice::FirstMessage)
+            };
             self.saw_message = true;
-            return Verdict { deliver: true, notice };
+            return Verdict {
+                deliver: true,
+                notice,
+            };
         }
         self.look_closely(message)
     }
 
     /// Whether `last`, the last message before the connection ended, was an auth refusal.
     pub fn was_refusal(&self, last: Option<&Message>) -> bool {
-        let Some(json) = last.and_then(control_json) else { return false };
-        let usual = self.knows_usual_refusals && usual_refusals().iter().any(|refusal| refusal.matches(&json));
+        let Some(json) = last.and_then(control_json) else {
+            return false;
+        };
+        let usual =
+            self.knows_usual_refusals && usual_refusals().iter().any(|refusal| refusal.matches(&json));
         usual || self.refusals.iter().any(|refusal| refusal.matches(&json))
     }
 
     fn look_closely(&mut self, message: &Message) -> Verdict {
         if let Some(json) = control_json(message) {
             if self.refusals.iter().any(|refusal| refusal.matches(&json)) {
-                return Verdict { deliver: true, notice: Some(Notice::AuthError) };
+                return Verdict {
+                    deliver: true,
+                    notice: Some(Notice::AuthError),
+                };
             }
             if self.ready.as_ref().is_some_and(|ready| ready.matches(&json)) {
                 self.ready = None;
                 self.settle();
-                return Verdict { deliver: true, notice: Some(Notice::Ready) };
+                return Verdict {
+                    deliver: true,
+                    notice: Some(Notice::Ready),
+                };
             }
-            if self.heartbeat_reply.as_ref().is_some_and(|reply| reply.matches(&json)) {
-                return Verdict { deliver: false, notice: None };
+            if self
+                .heartbeat_reply
+                .as_ref()
+                .is_some_and(|reply| reply.matches(&json))
+            {
+                return Verdict {
+                    deliver: false,
+                    notice: None,
+                };
             }
         }
-        let notice = if self.saw_message { None } else { Some(Notice::FirstMessage) };
+        let notice = if self.saw_message {
+            None
+        } else {
+            Some(Notice::FirstMessage)
+        };
         self.saw_message = true;
-        Verdict { deliver: true, notice }
+        Verdict {
+            deliver: true,
+            notice,
+        }
     }
 
     fn settle(&mut self) {
@@ -94,9 +124,15 @@ impl Inspector {
 }
 
 fn control_json(message: &Message) -> Option<Json> {
-    let text = message.as_text().filter(|text| text.len() <= LONGEST_CONTROL_MESSAGE)?;
+    let text = message
+        .as_text()
+        .filter(|text| text.len() <= LONGEST_CONTROL_MESSAGE)?;
     // Every condition of a matcher looks inside an object or array.
-    if text.trim_start().starts_with(['{', '[']) { Json::parse(text) } else { None }
+    if text.trim_start().starts_with(['{', '[']) {
+        Json::parse(text)
+    } else {
+        None
+    }
 }
 
 /// The refusals that real servers send (section 5 of the contract), in the two places where they put the words.
@@ -120,7 +156,10 @@ fn usual_refusals() -> Vec<Matcher> {
         Matcher::new([("/type", "error".into()), ("/message", words())]),
         Matcher::new([("/type", "error".into()), ("/error", words())]),
         Matcher::new([("/error", words())]),
-        Matcher::new([("/type", Json::Arr(vec!["auth_error".into(), "unauthorized".into()]))]),
+        Matcher::new([(
+            "/type",
+            Json::Arr(vec!["auth_error".into(), "unauthorized".into()]),
+        )]),
     ]
 }
 
@@ -136,15 +175,30 @@ mod tests {
     fn w6_the_first_message_is_noticed_once() {
         let mut inspector = Inspector::new(&SocketOptions::default());
         assert_eq!(inspector.look(&text("hi")).notice, Some(Notice::FirstMessage));
-        assert_eq!(inspector.look(&text("ho")), Verdict { deliver: true, notice: None });
+        assert_eq!(
+            inspector.look(&text("ho")),
+            Verdict {
+                deliver: true,
+                notice: None
+            }
+        );
     }
 
     #[test]
     fn p3_a_welcome_proves_readiness_but_not_health() {
         let ready = Matcher::new([("/type", "connected".into())]);
-        let mut inspector = Inspector::new(&SocketOptions { ready: Some(ready), ..SocketOptions::default() });
-        assert_eq!(inspector.look(&text(r#"{"type":"connected"}"#)).notice, Some(Notice::Ready));
-        assert_eq!(inspector.look(&text(r#"{"type":"chat"}"#)).notice, Some(Notice::FirstMessage));
+        let mut inspector = Inspector::new(&SocketOptions {
+            ready: Some(ready),
+            ..SocketOptions::default()
+        });
+        assert_eq!(
+            inspector.look(&text(r#"{"type":"connected"}"#)).notice,
+            Some(Notice::Ready)
+        );
+        assert_eq!(
+            inspector.look(&text(r#"{"type":"chat"}"#)).notice,
+            Some(Notice::FirstMessage)
+        );
     }
 
     #[test]

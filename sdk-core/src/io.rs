@@ -343,21 +343,41 @@ impl SessionView {
     /// The answer for somebody who needs a token (S2): the token if there is a valid one, why not if there is none,
     /// `None` while a refresh is under way and its outcome decides.
     pub fn answer(&self) -> Option<Result<AccessToken, Error>> {
-        if matches!(self.state, SessionState::Refreshing { .. } | SessionState::Restoring) {
+        if matches!(
+            self.state,
+            SessionState::Refreshing { .. } | SessionState::Restoring
+        ) {
             return None;
         }
-        if let Some(view) = &self.token {
-            return Some(Ok(view.token.clone()));
-        }
-        Some(Err(match &self.state {
+        Some(match &self.token {
+            Some(view) => Ok(view.token.clone()),
+            None => Err(self.no_token()),
+        })
+    }
+
+    /// Why there is no (other) token.
+    pub fn no_token(&self) -> Error {
+        match &self.state {
             SessionState::SignedOut { .. } => Error::new(ErrorKind::SignedOut, "nobody is signed in"),
-            SessionState::Unreachable { cause, next_attempt, .. } => {
-                Error::new(ErrorKind::Unreachable, "the token expired and the server cannot be reached for a new one")
-                    .with_cause(cause.message().to_owned())
-                    .with_next_attempt(Some(*next_attempt))
-            }
-            _ => Error::new(ErrorKind::Unreachable, "the token expired and a new one has not been asked for yet"),
-        }))
+            SessionState::Unreachable {
+                cause, next_attempt, ..
+            } => Error::new(
+                ErrorKind::Unreachable,
+                "the server cannot be reached for a new token",
+            )
+            .with_cause(cause.message().to_owned())
+            .with_next_attempt(Some(*next_attempt)),
+            _ => Error::new(ErrorKind::Unreachable, "there is no new token yet"),
+        }
+    }
+
+    /// Whether a refresh that was just asked for is, or will be, under way: not when nobody is signed in, and not while
+    /// the session waits for its next attempt.
+    pub fn may_yet_refresh(&self) -> bool {
+        !matches!(
+            self.state,
+            SessionState::SignedOut { .. } | SessionState::Unreachable { .. }
+        )
     }
 }
 

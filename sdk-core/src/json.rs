@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value: a body template, a user record, an expected value. Small on purpose: the machine compares and
 /// copies such values and computes nothing with them.
@@ -41,14 +41,17 @@ impl Json {
         if pointer.is_empty() {
             return Some(self);
         }
-        pointer.strip_prefix('/')?.split('/').try_fold(self, |value, step| {
-            let key = step.replace("~1", "/").replace("~0", "~");
-            match value {
-                Self::Obj(members) => members.get(&key),
-                Self::Arr(items) => items.get(key.parse::<usize>().ok()?),
-                _ => None,
-            }
-        })
+        pointer
+            .strip_prefix('/')?
+            .split('/')
+            .try_fold(self, |value, step| {
+                let key = step.replace("~1", "/").replace("~0", "~");
+                match value {
+                    Self::Obj(members) => members.get(&key),
+                    Self::Arr(items) => items.get(key.parse::<usize>().ok()?),
+                    _ => None,
+                }
+            })
     }
 
     /// The text, if this is a string.
@@ -76,16 +79,24 @@ impl Json {
         match self {
             Self::Str(text) => fill_text(text, fill),
             Self::Arr(items) => Self::Arr(items.iter().map(|item| item.filled(fill)).collect()),
-            Self::Obj(members) => {
-                Self::Obj(members.iter().map(|(name, value)| (name.clone(), value.filled(fill))).collect())
-            }
+            Self::Obj(members) => Self::Obj(
+                members
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.filled(fill)))
+                    .collect(),
+            ),
             other => other.clone(),
         }
     }
 
     /// An object from pairs.
     pub fn object<N: Into<String>>(members: impl IntoIterator<Item = (N, Json)>) -> Self {
-        Self::Obj(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
+        Self::Obj(
+            members
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
     }
 }
 
@@ -145,7 +156,11 @@ impl<'de> Deserialize<'de> for Json {
             }
 
             fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
-                if value.is_finite() { Ok(Json::Float(value)) } else { Err(E::custom("not a finite number")) }
+                if value.is_finite() {
+                    Ok(Json::Float(value))
+                } else {
+                    Err(E::custom("not a finite number"))
+                }
             }
 
             fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -180,7 +195,11 @@ impl<'de> Deserialize<'de> for Json {
 /// A string that is exactly one placeholder takes the placeholder's value with its type; otherwise the values are
 /// put into the text.
 fn fill_text(text: &str, fill: &dyn Fn(&str) -> Option<Json>) -> Json {
-    if let Some(value) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).and_then(fill) {
+    if let Some(value) = text
+        .strip_prefix('{')
+        .and_then(|t| t.strip_suffix('}'))
+        .and_then(fill)
+    {
         return value;
     }
     let mut out = String::with_capacity(text.len());
@@ -188,7 +207,9 @@ fn fill_text(text: &str, fill: &dyn Fn(&str) -> Option<Json>) -> Json {
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
-        let filled = rest.find('}').and_then(|close| Some((fill(&rest[1..close])?, close)));
+        let filled = rest
+            .find('}')
+            .and_then(|close| Some((fill(&rest[1..close])?, close)));
         match filled {
             Some((Json::Str(value), close)) => {
                 out.push_str(&value);
@@ -223,13 +244,17 @@ mod tests {
 
     #[test]
     fn templates_fill_names_and_leave_the_rest() {
-        let template = Json::parse(r#"{"t":"{token}","h":"Bearer {token}","k":"{unknown} {","n":[1,"{n}"]}"#).unwrap();
+        let template =
+            Json::parse(r#"{"t":"{token}","h":"Bearer {token}","k":"{unknown} {","n":[1,"{n}"]}"#).unwrap();
         let filled = template.filled(&|name| match name {
             "token" => Some("abc\"".into()),
             "n" => Some(Json::Int(3)),
             _ => None,
         });
-        assert_eq!(filled.to_string(), r#"{"h":"Bearer abc\"","k":"{unknown} {","n":[1,3],"t":"abc\""}"#);
+        assert_eq!(
+            filled.to_string(),
+            r#"{"h":"Bearer abc\"","k":"{unknown} {","n":[1,3],"t":"abc\""}"#
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stay signed in and stay connected: a JWT session that keeps itself fresh, and WebSockets that always carry a valid
+//! Stay signed in and stay connected: a JWT session that keeps itself fresh, and `WebSockets` that always carry a valid
 //! token, on one sans-IO core.
 //!
 //! ```
@@ -36,7 +36,11 @@
 //!
 //! Through `tracing`: states and events at debug level, inputs and outputs of the machine at trace level. No token, no
 //! URL query, no message and no request body at any level: they are of types that cannot be printed.
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
 
 pub mod backoff;
 mod claims;
@@ -72,7 +76,8 @@ pub use message::{Message, Text};
 pub use options::Options;
 pub use secret::{AccessToken, RefreshToken, Secret, redact_url};
 pub use state::{
-    ClosedBy, Ended, RefreshReason, SendStatus, SessionEvent, SessionState, SignOutCause, SocketEvent, SocketState,
+    ClosedBy, Ended, RefreshReason, SendStatus, SessionEvent, SessionState, SignOutCause, SocketEvent,
+    SocketState,
 };
 
 #[cfg(feature = "native")]

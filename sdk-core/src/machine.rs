@@ -49,8 +49,8 @@ impl Machine {
     /// same inputs give the same outputs.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions) or
-    /// [`ErrorKind::InsecureUrl`](crate::ErrorKind::InsecureUrl), naming the field.
+    /// [`ErrorKind::InvalidOptions`] or
+    /// [`ErrorKind::InsecureUrl`], naming the field.
     pub fn new(options: SessionOptions, durable: bool, seed: u64, now: Now) -> Result<Self, Error> {
         options.validate()?;
         let mut machine = Self {
@@ -120,7 +120,9 @@ impl Machine {
                 self.each_socket(|socket, ctx, session| socket.network(ctx, session, online));
             }
             Input::HttpAnswered { effect, answer } => match ctx.tickets.remove(&effect) {
-                Some(id) => self.with_socket(id, |s, ctx, session| s.ticket_answered(ctx, session, effect, answer)),
+                Some(id) => self.with_socket(id, |s, ctx, session| {
+                    s.ticket_answered(ctx, session, effect, answer);
+                }),
                 None => session.on_http(ctx, effect, answer),
             },
             Input::StoreLoaded { effect, loaded } => session.on_loaded(ctx, effect, loaded),
@@ -140,21 +142,29 @@ impl Machine {
                 self.with_socket(socket, |s, ctx, _| s.disconnect(ctx, code, reason));
             }
             Input::DropSocket { socket } => self.with_socket(socket, |s, ctx, _| s.drop_handle(ctx)),
-            Input::Send { socket, send, message } => {
+            Input::Send {
+                socket,
+                send,
+                message,
+            } => {
                 self.with_socket(socket, |s, ctx, session| s.send(ctx, session, send, message));
             }
             Input::Opened { conn, subprotocol } => {
                 self.with_conn(conn, |s, ctx, session| s.opened(ctx, session, conn, subprotocol));
             }
             Input::ConnectFailed { conn, failure } => {
-                self.with_conn(conn, |s, ctx, session| s.connect_failed(ctx, session, conn, failure));
+                self.with_conn(conn, |s, ctx, session| {
+                    s.connect_failed(ctx, session, conn, failure);
+                });
             }
             Input::Noticed { conn, notice } => {
                 self.with_conn(conn, |s, ctx, session| s.noticed(ctx, session, conn, notice));
             }
             Input::Flushed { conn } => self.with_conn(conn, |s, ctx, _| s.flushed(ctx, conn)),
             Input::Ended { conn, end, unsent } => {
-                self.with_conn(conn, |s, ctx, session| s.conn_ended(ctx, session, conn, end, unsent));
+                self.with_conn(conn, |s, ctx, session| {
+                    s.conn_ended(ctx, session, conn, end, unsent);
+                });
             }
             Input::Activity { conn, last_received } => {
                 let last_received = self.ctx.timeline.to_machine(last_received);
@@ -187,7 +197,9 @@ impl Machine {
             Some(id) => {
                 self.ctx.emit(Output::Cancel { effect });
                 let late = Error::new(ErrorKind::Unreachable, "no answer within the time limit");
-                self.with_socket(id, |s, ctx, session| s.ticket_answered(ctx, session, effect, Err(late)));
+                self.with_socket(id, |s, ctx, session| {
+                    s.ticket_answered(ctx, session, effect, Err(late));
+                });
             }
             None => self.session.on_timer(&mut self.ctx, timer),
         }
@@ -210,7 +222,9 @@ impl Machine {
     fn settle(&mut self) {
         self.session.settle(&mut self.ctx);
         for id in std::mem::take(&mut self.touched) {
-            let Some(socket) = self.sockets.get_mut(&id) else { continue };
+            let Some(socket) = self.sockets.get_mut(&id) else {
+                continue;
+            };
             socket.publish(&mut self.ctx);
             if socket.is_gone() {
                 self.sockets.remove(&id);

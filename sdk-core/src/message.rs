@@ -107,7 +107,11 @@ impl Message {
 // A message is the application's, and what it holds is not for our logs.
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Binary" };
+        let kind = if matches!(self, Self::Text(_)) {
+            "Text"
+        } else {
+            "Binary"
+        };
         write!(f, "{kind}({} bytes)", self.len())
     }
 }

@@ -27,9 +27,18 @@ pub(crate) type Failed = Vec<(SendId, Error)>;
 
 impl Outbox {
     /// Queues a message, or says which messages fail so that the bounds hold.
-    pub(crate) fn push(&mut self, options: &OutboxOptions, send: SendId, message: Message, now: Mono) -> Failed {
+    pub(crate) fn push(
+        &mut self,
+        options: &OutboxOptions,
+        send: SendId,
+        message: Message,
+        now: Mono,
+    ) -> Failed {
         if options.mode == OutboxMode::Reject {
-            let error = Error::new(ErrorKind::NotConnected, "there is no connection, and the outbox is switched off");
+            let error = Error::new(
+                ErrorKind::NotConnected,
+                "there is no connection, and the outbox is switched off",
+            );
             return vec![(send, error)];
         }
         let size = message.len();
@@ -44,7 +53,11 @@ impl Outbox {
             failed.extend(self.pop_front().map(|lost| (lost.send, full())));
         }
         self.bytes += size;
-        self.waiting.push_back(Waiting { send, message, since: now });
+        self.waiting.push_back(Waiting {
+            send,
+            message,
+            since: now,
+        });
         failed
     }
 
@@ -53,7 +66,11 @@ impl Outbox {
     pub(crate) fn put_back(&mut self, unsent: Vec<(SendId, Message)>, now: Mono) {
         for (send, message) in unsent.into_iter().rev() {
             self.bytes += message.len();
-            self.waiting.push_front(Waiting { send, message, since: now });
+            self.waiting.push_front(Waiting {
+                send,
+                message,
+                since: now,
+            });
         }
     }
 
@@ -65,7 +82,10 @@ impl Outbox {
 
     /// Fails everything.
     pub(crate) fn fail_all(&mut self, error: &Error) -> Failed {
-        self.take_all().into_iter().map(|(send, _)| (send, error.clone())).collect()
+        self.take_all()
+            .into_iter()
+            .map(|(send, _)| (send, error.clone()))
+            .collect()
     }
 
     /// Fails what is too old; second, when to look again.
@@ -79,7 +99,10 @@ impl Outbox {
         for waiting in std::mem::take(&mut self.waiting) {
             if now.since(waiting.since) >= options.max_age_ms {
                 self.bytes -= waiting.message.len();
-                let error = Error::new(ErrorKind::MessageExpired, "the message waited too long for a connection");
+                let error = Error::new(
+                    ErrorKind::MessageExpired,
+                    "the message waited too long for a connection",
+                );
                 failed.push((waiting.send, error));
             } else {
                 kept.push_back(waiting);
@@ -110,11 +133,20 @@ mod tests {
     use super::*;
 
     fn options(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> OutboxOptions {
-        OutboxOptions { max_messages, max_bytes, when_full, max_age_ms: 100, ..OutboxOptions::default() }
+        OutboxOptions {
+            max_messages,
+            max_bytes,
+            when_full,
+            max_age_ms: 100,
+            ..OutboxOptions::default()
+        }
     }
 
     fn lost(failed: &Failed) -> Vec<(u64, ErrorKind)> {
-        failed.iter().map(|(send, error)| (send.0, error.kind())).collect()
+        failed
+            .iter()
+            .map(|(send, error)| (send.0, error.kind()))
+            .collect()
     }
 
     #[test]
@@ -123,14 +155,20 @@ mod tests {
         let mut outbox = Outbox::default();
         assert!(outbox.push(&reject, SendId(1), "aaaa".into(), Mono(0)).is_empty());
         assert!(outbox.push(&reject, SendId(2), "bbbb".into(), Mono(0)).is_empty());
-        assert_eq!(lost(&outbox.push(&reject, SendId(3), "c".into(), Mono(0))), [(3, ErrorKind::OutboxFull)]);
+        assert_eq!(
+            lost(&outbox.push(&reject, SendId(3), "c".into(), Mono(0))),
+            [(3, ErrorKind::OutboxFull)]
+        );
 
         let drop = options(10, 10, WhenFull::DropOldest);
         assert_eq!(
             lost(&outbox.push(&drop, SendId(4), "dddddddd".into(), Mono(0))),
             [(1, ErrorKind::OutboxFull), (2, ErrorKind::OutboxFull)]
         );
-        assert_eq!(lost(&outbox.push(&drop, SendId(5), "eeeeeeeeeee".into(), Mono(0))), [(5, ErrorKind::OutboxFull)]);
+        assert_eq!(
+            lost(&outbox.push(&drop, SendId(5), "eeeeeeeeeee".into(), Mono(0))),
+            [(5, ErrorKind::OutboxFull)]
+        );
         assert_eq!(outbox.take_all().len(), 1);
     }
 
@@ -143,6 +181,13 @@ mod tests {
         let (failed, next) = outbox.expire(&options, Mono(150));
         assert_eq!(lost(&failed), [(3, ErrorKind::MessageExpired)]);
         assert_eq!(next, Some(Mono(190)));
-        assert_eq!(outbox.take_all().iter().map(|(send, _)| send.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            outbox
+                .take_all()
+                .iter()
+                .map(|(send, _)| send.0)
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
     }
 }

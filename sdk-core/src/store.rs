@@ -77,19 +77,30 @@ macro_rules! as_text {
         mod $name {
             use super::*;
 
-            pub(super) fn serialize<S: serde::Serializer>(value: &$type, serializer: S) -> Result<S::Ok, S::Error> {
+            pub(super) fn serialize<S: serde::Serializer>(
+                value: &$type,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
                 let expose: fn(&$type) -> Option<&str> = $expose;
                 expose(value).serialize(serializer)
             }
 
-            pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+            pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$type, D::Error> {
                 <$repr>::deserialize(deserializer).map($from)
             }
         }
     };
 }
 
-as_text!(access_text, AccessToken, AccessToken::from, |t| Some(t.expose()), String);
+as_text!(
+    access_text,
+    AccessToken,
+    AccessToken::from,
+    |t| Some(t.expose()),
+    String
+);
 as_text!(
     refresh_text,
     Option<RefreshToken>,
@@ -97,4 +108,10 @@ as_text!(
     |t| t.as_ref().map(RefreshToken::expose),
     Option<String>
 );
-as_text!(secret_text, Option<Secret>, |t| t.map(Secret::from), |t| t.as_ref().map(Secret::expose), Option<String>);
+as_text!(
+    secret_text,
+    Option<Secret>,
+    |t| t.map(Secret::from),
+    |t| t.as_ref().map(Secret::expose),
+    Option<String>
+);

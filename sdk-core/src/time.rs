@@ -69,19 +69,31 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     pub(crate) fn starting(now: Now) -> Self {
-        Self { last: now, ahead_ms: ahead(now, ORIGIN_MS), slept_ms: ORIGIN_MS, woke: (Mono(0), ORIGIN_MS) }
+        Self {
+            last: now,
+            ahead_ms: ahead(now, ORIGIN_MS),
+            slept_ms: ORIGIN_MS,
+            woke: (Mono(0), ORIGIN_MS),
+        }
     }
 
     /// The machine's time for what the driver's clocks say; second, how long the device slept since the last call.
     ///
     /// A wall clock that goes backwards changes nothing, and neither does a monotonic one that does.
     pub(crate) fn observe(&mut self, now: Now) -> (Now, u64) {
-        self.last = Now { mono: now.mono.max(self.last.mono), unix_ms: now.unix_ms };
+        self.last = Now {
+            mono: now.mono.max(self.last.mono),
+            unix_ms: now.unix_ms,
+        };
         // Against the first reading, not the last: naps too short to be noticed add up.
         let gap = ahead(self.last, self.slept_ms) - self.ahead_ms;
         let threshold = i128::from(SLEEP_THRESHOLD_MS);
         let most = LONGEST_SLEEP_MS.saturating_sub(self.slept_ms);
-        let slept = if gap > threshold { u64::try_from(gap).unwrap_or(most).min(most) } else { 0 };
+        let slept = if gap > threshold {
+            u64::try_from(gap).unwrap_or(most).min(most)
+        } else {
+            0
+        };
         if slept > 0 {
             self.woke = (self.last.mono, self.slept_ms);
             self.slept_ms += slept;
@@ -89,7 +101,13 @@ impl Timeline {
         if gap.abs() > threshold {
             self.ahead_ms = ahead(self.last, self.slept_ms);
         }
-        (Now { mono: self.last.mono + self.slept_ms, unix_ms: now.unix_ms }, slept)
+        (
+            Now {
+                mono: self.last.mono + self.slept_ms,
+                unix_ms: now.unix_ms,
+            },
+            slept,
+        )
     }
 
     /// A machine time as the driver's monotonic clock will show it.
@@ -100,7 +118,11 @@ impl Timeline {
     /// A time of the driver's monotonic clock as machine time. What was before a sleep stays before it.
     pub(crate) fn to_machine(self, at: Mono) -> Mono {
         let (woke_at, slept_before) = self.woke;
-        if at < woke_at { at + slept_before } else { at + self.slept_ms }
+        if at < woke_at {
+            at + slept_before
+        } else {
+            at + self.slept_ms
+        }
     }
 }
 
@@ -122,7 +144,10 @@ mod tests {
     use super::*;
 
     fn at(mono: u64, unix_ms: u64) -> Now {
-        Now { mono: Mono(mono), unix_ms }
+        Now {
+            mono: Mono(mono),
+            unix_ms,
+        }
     }
 
     #[test]
@@ -133,7 +158,11 @@ mod tests {
         assert_eq!(slept, 86_400_000);
         assert_eq!(now.mono, Mono(ORIGIN_MS + 200 + 86_400_000));
         assert_eq!(line.to_driver(now.mono + 5), Mono(205));
-        assert_eq!(line.to_machine(Mono(100)), Mono(ORIGIN_MS + 100), "what was before the sleep stays before it");
+        assert_eq!(
+            line.to_machine(Mono(100)),
+            Mono(ORIGIN_MS + 100),
+            "what was before the sleep stays before it"
+        );
     }
 
     #[test]

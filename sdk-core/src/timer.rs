@@ -65,7 +65,12 @@ impl TimerTable {
 
     /// Moves the deadlines that `which` names.
     pub(crate) fn postpone(&mut self, by_ms: u64, which: impl Fn(Timer) -> bool) {
-        let moved: Vec<(Timer, Mono)> = self.at.iter().map(|(timer, at)| (*timer, *at)).filter(|(t, _)| which(*t)).collect();
+        let moved: Vec<(Timer, Mono)> = self
+            .at
+            .iter()
+            .map(|(timer, at)| (*timer, *at))
+            .filter(|(t, _)| which(*t))
+            .collect();
         for (timer, at) in moved {
             self.set(timer, at + by_ms);
         }

@@ -8,7 +8,6 @@ use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use super::http::Http;
 use super::session::SessionGuard;
 use crate::error::{Error, ErrorKind};
-use crate::io::Input;
 use crate::options::Url;
 use crate::secret::{AccessToken, redact_url};
 
@@ -25,8 +24,16 @@ pub struct AuthorizedHttp {
 
 impl AuthorizedHttp {
     pub(super) fn new(session: Arc<SessionGuard>, http: Http, base_url: String) -> Self {
-        let origins = if base_url.is_empty() { Vec::new() } else { vec![base_url] };
-        Self { session, http, origins }
+        let origins = if base_url.is_empty() {
+            Vec::new()
+        } else {
+            vec![base_url]
+        };
+        Self {
+            session,
+            http,
+            origins,
+        }
     }
 
     /// Lets the token go to this origin (`https://files.example.com`) as well.
@@ -51,19 +58,15 @@ impl AuthorizedHttp {
         let request = request.build().map_err(unreachable)?;
         self.check_origin(&request)?;
         let again = request.try_clone();
-        let token = self.session.shared.ensure_valid_token().await?;
-        // The number that the token had: if another one is in use by the time of the answer, nobody has to refresh.
-        let number = self.session.shared.view().token.as_ref().map(|view| view.number);
+        let (token, number) = self.session.shared.numbered_token().await?;
         let response = self.once(request, &token).await?;
-        let (Some(again), Some(number)) = (again, number) else { return Ok(response) };
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let Some(again) = again.filter(|_| response.status() == StatusCode::UNAUTHORIZED) else {
             return Ok(response);
-        }
-        let fresh = self.session.shared.after_rejection(Input::TokenRejected { token: number }).await;
-        let current = self.session.shared.view().token.as_ref().map(|view| view.number);
-        match fresh {
-            Ok(token) if current != Some(number) => self.once(again, &token).await,
-            _ => Ok(response),
+        };
+        match self.session.shared.token_after(number).await {
+            Ok(token) => self.once(again, &token).await,
+            // There is no other token to try with: the refusal is the answer.
+            Err(_) => Ok(response),
         }
     }
 
@@ -79,19 +82,27 @@ impl AuthorizedHttp {
         let target = request.url().as_str();
         let target = Url::parse(target);
         let allowed = target.is_some_and(|target| {
-            self.origins.iter().filter_map(|origin| Url::parse(origin)).any(|origin| origin.same_origin(&target))
+            self.origins
+                .iter()
+                .filter_map(|origin| Url::parse(origin))
+                .any(|origin| origin.same_origin(&target))
         });
         if allowed {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::InsecureUrl, "the token is not sent to this origin; allow it with allow_origin"))
+        Err(Error::new(
+            ErrorKind::InsecureUrl,
+            "the token is not sent to this origin; allow it with allow_origin",
+        ))
     }
 }
 
 impl std::fmt::Debug for AuthorizedHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let origins: Vec<_> = self.origins.iter().map(|origin| redact_url(origin)).collect();
-        f.debug_struct("AuthorizedHttp").field("origins", &origins).finish_non_exhaustive()
+        f.debug_struct("AuthorizedHttp")
+            .field("origins", &origins)
+            .finish_non_exhaustive()
     }
 }
 

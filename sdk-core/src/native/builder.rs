@@ -34,7 +34,13 @@ pub struct SessionBuilder {
 
 impl SessionBuilder {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, store: None, callback: None, roots: Vec::new(), seed: None }
+        Self {
+            options,
+            store: None,
+            callback: None,
+            roots: Vec::new(),
+            seed: None,
+        }
     }
 
     /// Which kind of auth server this is; default: [`Preset::SimpleJwt`].
@@ -113,10 +119,16 @@ impl SessionBuilder {
     /// is signed in then, and [`events`](Session::events) says why.
     pub async fn build(self) -> Result<Session, Error> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return Err(Error::new(ErrorKind::Unsupported, "a session needs a tokio runtime to be built in"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a session needs a tokio runtime to be built in",
+            ));
         };
         if self.options.session.preset == Preset::Callback && self.callback.is_none() {
-            let error = Error::new(ErrorKind::InvalidOptions, "the callback preset needs a token_callback");
+            let error = Error::new(
+                ErrorKind::InvalidOptions,
+                "the callback preset needs a token_callback",
+            );
             return Err(error.with_field("session.preset"));
         }
         let mut default_socket = self.options.socket.clone();
@@ -126,18 +138,36 @@ impl SessionBuilder {
         }
         default_socket.validate()?;
         let seed = self.seed.map_or_else(random_seed, Ok)?;
-        let machine = Machine::new(self.options.session.clone(), self.store.is_some(), seed, clock::now())?;
+        let machine = Machine::new(
+            self.options.session.clone(),
+            self.store.is_some(),
+            seed,
+            clock::now(),
+        )?;
         let tls = tls::client_config(&self.roots)?;
         let http = Http::new(&tls)?;
         let (commands, command_queue) = mpsc::unbounded_channel();
         let (inputs, input_queue) = mpsc::unbounded_channel();
-        let view = SessionView { state: SessionState::Restoring, token: None, user: None, attempts_ended: 0 };
+        let view = SessionView {
+            state: SessionState::Restoring,
+            token: None,
+            user: None,
+            attempts_ended: 0,
+        };
         let shared = Arc::new(Shared::new(commands, inputs, view));
-        let world = World { http: http.clone(), tls, store: self.store, callback: self.callback, runtime };
+        let world = World {
+            http: http.clone(),
+            tls,
+            store: self.store,
+            callback: self.callback,
+            runtime,
+        };
         Driver::spawn(machine, shared.clone(), world, command_queue, input_queue);
         let mut seen = shared.seen.subscribe();
         let session = Session::new(shared, http, self.options);
-        let restored = seen.wait_for(|seen| !matches!(seen.view.state, SessionState::Restoring)).await;
+        let restored = seen
+            .wait_for(|seen| !matches!(seen.view.state, SessionState::Restoring))
+            .await;
         restored.map_err(|_| super::shared::disposed())?;
         Ok(session)
     }
@@ -145,7 +175,9 @@ impl SessionBuilder {
 
 impl std::fmt::Debug for SessionBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionBuilder").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("SessionBuilder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -189,7 +221,10 @@ impl SocketBuilder {
     pub fn connect(self) -> Result<Socket, Error> {
         self.options.validate()?;
         let shared = &self.session.shared;
-        let socket = Arc::new(SocketShared::new(SocketId(shared.next_socket()), Arc::new(self.options)));
+        let socket = Arc::new(SocketShared::new(
+            SocketId(shared.next_socket()),
+            Arc::new(self.options),
+        ));
         shared.open(socket.clone())?;
         Ok(Socket::new(socket, self.session))
     }
@@ -197,6 +232,7 @@ impl SocketBuilder {
 
 fn random_seed() -> Result<u64, Error> {
     getrandom::u64().map_err(|cause| {
-        Error::new(ErrorKind::Unsupported, "the operating system gives no randomness").with_cause(cause.to_string())
+        Error::new(ErrorKind::Unsupported, "the operating system gives no randomness")
+            .with_cause(cause.to_string())
     })
 }

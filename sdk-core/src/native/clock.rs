@@ -7,7 +7,10 @@ use crate::time::{Mono, Now};
 /// On Linux and Android through `clock_gettime`, because its coarse variant costs a quarter of the precise one, and the
 /// fast path of `ensure_valid_token` is little more than that call; a few milliseconds do not matter there.
 pub(crate) fn now() -> Now {
-    Now { mono: Mono(sys::monotonic_ms()), unix_ms: unix_ms() }
+    Now {
+        mono: Mono(sys::monotonic_ms()),
+        unix_ms: unix_ms(),
+    }
 }
 
 /// The monotonic clock alone.
@@ -32,7 +35,9 @@ mod sys {
 
     #[inline]
     fn ms(time: Timespec) -> u64 {
-        (time.tv_sec as u64).wrapping_mul(1_000).wrapping_add(time.tv_nsec as u64 / 1_000_000)
+        (time.tv_sec as u64)
+            .wrapping_mul(1_000)
+            .wrapping_add(time.tv_nsec as u64 / 1_000_000)
     }
 
     pub(super) fn monotonic_ms() -> u64 {

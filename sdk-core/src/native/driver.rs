@@ -18,9 +18,7 @@ use super::shared::{Command, Shared};
 use super::socket::SocketShared;
 use super::store::Store;
 use crate::error::Error;
-use crate::io::{
-    CallId, CallbackAnswer, ConnId, ConnectRequest, EffectId, Input, Output, Reply, SocketId,
-};
+use crate::io::{CallId, CallbackAnswer, ConnId, ConnectRequest, EffectId, Input, Output, Reply, SocketId};
 use crate::machine::Machine;
 use crate::secret::AccessToken;
 use crate::time::Mono;
@@ -71,7 +69,10 @@ impl Driver {
     ) {
         let runtime = world.runtime.clone();
         let (store_queue, jobs) = mpsc::unbounded_channel();
-        let store_task = world.store.clone().map(|store| runtime.spawn(run_store(store, jobs, shared.inputs.clone())));
+        let store_task = world
+            .store
+            .clone()
+            .map(|store| runtime.spawn(run_store(store, jobs, shared.inputs.clone())));
         let (tokens, new_tokens) = mpsc::unbounded_channel();
         runtime.spawn(run_callbacks(Arc::downgrade(&shared), new_tokens));
         let driver = Self {
@@ -100,7 +101,11 @@ impl Driver {
                 self.shared.no_longer_fresh();
                 self.fresh_until = Mono::NEVER;
             }
-            let deadline = self.machine.next_deadline().unwrap_or(Mono::NEVER).min(self.fresh_until);
+            let deadline = self
+                .machine
+                .next_deadline()
+                .unwrap_or(Mono::NEVER)
+                .min(self.fresh_until);
             let wait = (deadline != Mono::NEVER).then(|| {
                 // One more, so that the clock has passed the deadline when its rounding has not. Clamped, because a
                 // timer far in the future is not worth a panic in the timer wheel.
@@ -142,16 +147,29 @@ impl Driver {
             }
             Input::OpenSocket { socket, options } => {
                 let newcomers = self.shared.take_newcomers();
-                self.sockets.extend(newcomers.iter().map(|socket| (socket.id, Arc::downgrade(socket))));
+                self.sockets
+                    .extend(newcomers.iter().map(|socket| (socket.id, Arc::downgrade(socket))));
                 self.handle(Input::OpenSocket { socket, options });
             }
-            Input::Send { socket, send, message } => {
-                self.handle(Input::Send { socket, send, message });
+            Input::Send {
+                socket,
+                send,
+                message,
+            } => {
+                self.handle(Input::Send {
+                    socket,
+                    send,
+                    message,
+                });
                 if let Some(socket) = self.socket(socket) {
                     socket.send_decided(send);
                 }
             }
-            Input::Ended { conn, end, mut unsent } => {
+            Input::Ended {
+                conn,
+                end,
+                mut unsent,
+            } => {
                 if let Some(pipe) = self.conns.remove(&conn) {
                     // What the machine gave it before it heard of the end.
                     unsent.extend(pipe.take_late());
@@ -215,10 +233,24 @@ impl Driver {
                 }
             }
             Output::LoadStore { effect } => self.in_store(Box::new(move |store| {
-                Box::pin(async move { Input::StoreLoaded { effect, loaded: store.load().await } })
+                Box::pin(async move {
+                    Input::StoreLoaded {
+                        effect,
+                        loaded: store.load().await,
+                    }
+                })
             })),
-            Output::SwapStore { effect, expected, next } => self.in_store(Box::new(move |store| {
-                Box::pin(async move { Input::StoreSwapped { effect, swapped: store.swap(expected, next).await } })
+            Output::SwapStore {
+                effect,
+                expected,
+                next,
+            } => self.in_store(Box::new(move |store| {
+                Box::pin(async move {
+                    Input::StoreSwapped {
+                        effect,
+                        swapped: store.swap(expected, next).await,
+                    }
+                })
             })),
             Output::AskCallback { effect, force } => self.ask_callback(effect, force),
             Output::PublishSession(view) => {
@@ -238,7 +270,11 @@ impl Driver {
                     let _ = answer.send(result);
                 }
             }
-            Output::Connect { conn, socket, request } => self.connect(conn, socket, request),
+            Output::Connect {
+                conn,
+                socket,
+                request,
+            } => self.connect(conn, socket, request),
             Output::Transmit { conn, messages } => {
                 self.with_pipe(conn, |pipe| pipe.transmit(messages));
             }
@@ -322,7 +358,9 @@ impl Driver {
     }
 
     fn ask_callback(&mut self, effect: EffectId, force: bool) {
-        let Some(callback) = self.world.callback.clone() else { return };
+        let Some(callback) = self.world.callback.clone() else {
+            return;
+        };
         let runtime = self.world.runtime.clone();
         self.answer_later(effect, async move {
             // In a task of its own, so that a panic of the application's is an answer and not our end.

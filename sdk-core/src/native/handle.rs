@@ -34,7 +34,13 @@ impl Drop for SocketGuard {
 
 impl SocketHandle {
     pub(super) fn new(shared: Arc<SocketShared>, session: Arc<SessionGuard>) -> Self {
-        Self { guard: Arc::new(SocketGuard { shared: shared.clone(), session }), shared }
+        Self {
+            guard: Arc::new(SocketGuard {
+                shared: shared.clone(),
+                session,
+            }),
+            shared,
+        }
     }
 
     /// Sends a message: text (`&str`, `String`) or binary (`Vec<u8>`, `Bytes`).
@@ -85,8 +91,11 @@ impl SocketHandle {
     /// written as JSON.
     pub async fn send_json<T: serde::Serialize + ?Sized + Sync>(&self, value: &T) -> Result<Sending, Error> {
         let message = Message::json(value).map_err(|cause| {
-            Error::new(crate::ErrorKind::Unsupported, "the value cannot be written as JSON")
-                .with_cause(cause.to_string())
+            Error::new(
+                crate::ErrorKind::Unsupported,
+                "the value cannot be written as JSON",
+            )
+            .with_cause(cause.to_string())
         })?;
         self.send(message).await
     }
@@ -105,7 +114,9 @@ impl SocketHandle {
     /// # Ok(()) }
     /// ```
     pub fn connect(&self) {
-        let _ = self.guard.session.shared.tell(Input::Connect { socket: self.shared.id });
+        let _ = self.guard.session.shared.tell(Input::Connect {
+            socket: self.shared.id,
+        });
     }
 
     /// Closes the socket with code 1000 and stops trying; wins over every timer. Messages still queued fail. Returns
@@ -145,8 +156,16 @@ impl SocketHandle {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let code = if code == 1000 || (3000..5000).contains(&code) { code } else { 1000 };
-        let input = Input::Disconnect { socket: self.shared.id, code, reason: reason[..end].to_owned() };
+        let code = if code == 1000 || (3000..5000).contains(&code) {
+            code
+        } else {
+            1000
+        };
+        let input = Input::Disconnect {
+            socket: self.shared.id,
+            code,
+            reason: reason[..end].to_owned(),
+        };
         if self.guard.session.shared.tell(input).is_err() {
             return;
         }

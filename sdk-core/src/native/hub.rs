@@ -39,13 +39,25 @@ struct Queue<T> {
 impl<T: Clone> Hub<T> {
     /// For states, whose last one is kept elsewhere.
     pub(crate) fn forgetful() -> Self {
-        Self { inner: Mutex::new(Inner { queues: Vec::new(), backlog: None, closed: false }) }
+        Self {
+            inner: Mutex::new(Inner {
+                queues: Vec::new(),
+                backlog: None,
+                closed: false,
+            }),
+        }
     }
 
     /// For events: the first subscriber also gets the last 16 that came before.
     pub(crate) fn remembering() -> Self {
         let backlog = Some(VecDeque::new());
-        Self { inner: Mutex::new(Inner { queues: Vec::new(), backlog, closed: false }) }
+        Self {
+            inner: Mutex::new(Inner {
+                queues: Vec::new(),
+                backlog,
+                closed: false,
+            }),
+        }
     }
 
     /// Sends a value to everybody who subscribed before.
@@ -59,7 +71,9 @@ impl<T: Clone> Hub<T> {
             backlog.push_back(value.clone());
         }
         inner.queues.retain(|queue| {
-            let Some(queue) = queue.upgrade() else { return false };
+            let Some(queue) = queue.upgrade() else {
+                return false;
+            };
             let mut queue = lock(&queue);
             if queue.waiting.len() >= LONGEST_QUEUE {
                 queue.waiting.pop_front();
@@ -78,7 +92,12 @@ impl<T: Clone> Hub<T> {
         let mut inner = lock(&self.inner);
         let mut waiting = inner.backlog.take().unwrap_or_default();
         waiting.extend(first);
-        let queue = Queue { waiting, missed: 0, waker: None, closed: inner.closed };
+        let queue = Queue {
+            waiting,
+            missed: 0,
+            waker: None,
+            closed: inner.closed,
+        };
         let queue = Arc::new(Mutex::new(queue));
         inner.queues.push(Arc::downgrade(&queue));
         Changes { queue }
@@ -172,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_subscriber_hears_what_came_before() {
         let hub = Hub::remembering();
-        (0..LONGEST_BACKLOG + 1).for_each(|n| hub.send(&n));
+        (0..=LONGEST_BACKLOG).for_each(|n| hub.send(&n));
         let mut first = hub.subscribe([]);
         let mut second = hub.subscribe([]);
         hub.send(&99);

@@ -30,7 +30,9 @@ impl Sending {
 
     /// Where it stands now.
     pub fn status(&self) -> SendStatus {
-        self.cell.as_ref().map_or(SendStatus::Sent, |cell| lock(&cell.state).shown())
+        self.cell
+            .as_ref()
+            .map_or(SendStatus::Sent, |cell| lock(&cell.state).shown())
     }
 
     /// Waits until it was handed to the operating system. Dropping the future changes nothing.
@@ -64,33 +66,54 @@ impl Sending {
 }
 
 /// Sends one message; see [`SocketHandle::send`](super::SocketHandle::send).
-pub(crate) async fn send(shared: &Shared, socket: &Arc<SocketShared>, message: Message) -> Result<Sending, Error> {
+pub(crate) async fn send(
+    shared: &Shared,
+    socket: &Arc<SocketShared>,
+    message: Message,
+) -> Result<Sending, Error> {
     check_size(socket, &message)?;
     let send = socket.next_send();
     let mut slot = Some(message);
     if let Some(pipe) = &*socket.direct() {
-        let mut direct = Direct { pipe, send, slot: &mut slot, begun: false };
+        let mut direct = Direct {
+            pipe,
+            send,
+            slot: &mut slot,
+            begun: false,
+        };
         if direct.run().await {
             return Ok(Sending { send, cell: None });
         }
     }
-    let Some(message) = slot else { return Ok(Sending { send, cell: None }) };
+    let Some(message) = slot else {
+        return Ok(Sending { send, cell: None });
+    };
     let cell = socket.watch_send(send);
-    let queued = Input::Send { socket: socket.id, send, message };
+    let queued = Input::Send {
+        socket: socket.id,
+        send,
+        message,
+    };
     // The way of the ends of connections, so that a message refused by a connection comes after what it left unsent.
     if shared.tell(queued).is_err() {
         socket.settle(send, SendStatus::Failed(disposed()));
     }
     match cell.wait(|state| !matches!(state, CellState::Undecided)).await {
         SendStatus::Failed(error) => Err(error),
-        _ => Ok(Sending { send, cell: Some(cell) }),
+        _ => Ok(Sending {
+            send,
+            cell: Some(cell),
+        }),
     }
 }
 
 /// The largest message is a bound of the options; here it costs nothing yet.
 pub(crate) fn check_size(socket: &SocketShared, message: &Message) -> Result<(), Error> {
     if message.len() > socket.options.limits.max_message_bytes {
-        return Err(Error::new(ErrorKind::MessageTooLarge, "the message is larger than limits.maxMessageBytes"));
+        return Err(Error::new(
+            ErrorKind::MessageTooLarge,
+            "the message is larger than limits.maxMessageBytes",
+        ));
     }
     Ok(())
 }

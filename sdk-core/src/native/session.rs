@@ -70,7 +70,9 @@ impl Drop for SessionGuard {
 
 impl std::fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("state", &self.shared.view().state).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("state", &self.shared.view().state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,13 +132,24 @@ impl Session {
     /// [`LoginRefused`](crate::ErrorKind::LoginRefused), [`Unreachable`](crate::ErrorKind::Unreachable),
     /// [`MalformedAnswer`](crate::ErrorKind::MalformedAnswer), [`Unsupported`](crate::ErrorKind::Unsupported) (callback
     /// sessions), [`Superseded`](crate::ErrorKind::Superseded).
-    pub async fn login<N, V>(&self, credentials: impl IntoIterator<Item = (N, V)>) -> Result<Option<Json>, Error>
+    pub async fn login<N, V>(
+        &self,
+        credentials: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Option<Json>, Error>
     where
         N: Into<String>,
         V: Into<Secret>,
     {
-        let credentials = credentials.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        match self.guard.shared.call(|call| Input::Login { call, credentials }).await? {
+        let credentials = credentials
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        match self
+            .guard
+            .shared
+            .call(|call| Input::Login { call, credentials })
+            .await?
+        {
             Reply::SignedIn { user } => Ok(user),
             _ => Ok(None),
         }
@@ -163,7 +176,11 @@ impl Session {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for callback sessions: they pull their tokens.
     pub async fn adopt(&self, tokens: TokenGrant) -> Result<(), Error> {
-        self.guard.shared.call(|call| Input::Adopt { call, tokens }).await.map(|_| ())
+        self.guard
+            .shared
+            .call(|call| Input::Adopt { call, tokens })
+            .await
+            .map(|_| ())
     }
 
     /// Signs out: clears the store, closes the sockets and fails their queued messages at once, works offline, and
@@ -247,7 +264,10 @@ impl Session {
     /// ```
     pub fn on_token_refresh(&self, callback: impl Fn(AccessToken) + Send + Sync + 'static) -> Subscription {
         let number = self.guard.shared.add_callback(Arc::new(callback));
-        Subscription { shared: Arc::downgrade(&self.guard.shared), number }
+        Subscription {
+            shared: Arc::downgrade(&self.guard.shared),
+            number,
+        }
     }
 
     /// Whether the token expires within `buffer` (default 5 minutes), or there is none (S5).
@@ -349,7 +369,12 @@ impl Session {
     /// # Ok(()) }
     /// ```
     pub fn claims(&self) -> Option<Claims> {
-        self.guard.shared.view().token.as_ref().and_then(|view| Claims::read(view.token.expose()))
+        self.guard
+            .shared
+            .view()
+            .token
+            .as_ref()
+            .and_then(|view| Claims::read(view.token.expose()))
     }
 
     /// A socket to this URL, with the session's socket options; see [`SocketBuilder`].
@@ -437,7 +462,13 @@ impl Session {
     /// ```
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.guard.shared.commands.send(Command::Shutdown(Some(done))).is_ok() {
+        if self
+            .guard
+            .shared
+            .commands
+            .send(Command::Shutdown(Some(done)))
+            .is_ok()
+        {
             let _ = closed.await;
         }
     }

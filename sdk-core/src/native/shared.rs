@@ -84,7 +84,11 @@ impl Shared {
             newcomers: Mutex::default(),
             fresh: ArcSwapOption::empty(),
             asked: AtomicBool::new(false),
-            seen: watch::Sender::new(Seen { needed: 0, view: Arc::new(view.clone()), disposed: false }),
+            seen: watch::Sender::new(Seen {
+                needed: 0,
+                view: Arc::new(view.clone()),
+                disposed: false,
+            }),
             states: Hub::forgetful(),
             events: Hub::remembering(),
             callbacks: Mutex::default(),
@@ -100,7 +104,8 @@ impl Shared {
     pub(crate) fn fresh_token(&self) -> Option<AccessToken> {
         let fresh = self.fresh.load();
         let fresh = fresh.as_ref()?;
-        (clock::coarse_unix_ms() < fresh.until_unix_ms).then(|| fresh.copies[thread_number() % COPIES].clone())
+        (clock::coarse_unix_ms() < fresh.until_unix_ms)
+            .then(|| fresh.copies[thread_number() % COPIES].clone())
     }
 
     /// See [`Session::ensure_valid_token`](super::Session::ensure_valid_token).
@@ -112,12 +117,39 @@ impl Shared {
         }
     }
 
-    /// The token after the machine was told that a server refused one.
-    pub(crate) async fn after_rejection(&self, rejected: Input) -> Result<AccessToken, Error> {
-        self.tell(rejected)?;
-        // Behind the rejection in the same queue, so its answer is about what follows from it.
-        self.asked.store(false, Ordering::Release);
-        self.needed_token().await
+    /// A valid token with its number, for those who may have to say which one a server refused.
+    pub(crate) async fn numbered_token(&self) -> Result<(AccessToken, u64), Error> {
+        self.ensure_valid_token().await?;
+        let view = self.view();
+        match &view.token {
+            Some(token) => Ok((token.token.clone(), token.number)),
+            None => Err(view.no_token()),
+        }
+    }
+
+    /// The token that follows on the one with this number, which a server refused (S12): at once if there is another
+    /// already, else after the refresh that this starts.
+    pub(crate) async fn token_after(&self, refused: u64) -> Result<AccessToken, Error> {
+        let mut seen = self.seen.subscribe();
+        let before = seen.borrow_and_update().view.attempts_ended;
+        self.tell(Input::TokenRejected { token: refused })?;
+        loop {
+            {
+                let seen = seen.borrow_and_update();
+                if seen.disposed {
+                    return Err(disposed());
+                }
+                let view = &seen.view;
+                match &view.token {
+                    Some(token) if token.number != refused => return Ok(token.token.clone()),
+                    _ if view.attempts_ended > before || !view.may_yet_refresh() => {
+                        return Err(view.no_token());
+                    }
+                    _ => {}
+                }
+            }
+            seen.changed().await.map_err(|_| disposed())?;
+        }
     }
 
     /// The token once the machine has had its say: all who wait share one refresh (S3).
@@ -163,9 +195,14 @@ impl Shared {
 
     fn set_fresh(&self, view: &SessionView) {
         let fresh = view.token.as_ref().map(|view| {
-            let until_unix_ms = view.expires_at.map_or(u64::MAX, |at| at.saturating_sub(view.margin_ms));
+            let until_unix_ms = view
+                .expires_at
+                .map_or(u64::MAX, |at| at.saturating_sub(view.margin_ms));
             let copies = std::array::from_fn(|_| view.token.unshared());
-            Arc::new(Fresh { copies, until_unix_ms })
+            Arc::new(Fresh {
+                copies,
+                until_unix_ms,
+            })
         });
         self.fresh.store(fresh);
     }
@@ -185,7 +222,10 @@ impl Shared {
 
     /// Tells the driver of a new socket.
     pub(crate) fn open(&self, socket: Arc<SocketShared>) -> Result<(), Error> {
-        let opened = Input::OpenSocket { socket: socket.id, options: socket.options.clone() };
+        let opened = Input::OpenSocket {
+            socket: socket.id,
+            options: socket.options.clone(),
+        };
         lock(&self.newcomers).push(socket);
         self.tell(opened).inspect_err(|_| drop(self.take_newcomers()))
     }
@@ -207,7 +247,9 @@ impl Shared {
     pub(crate) async fn call(&self, input: impl FnOnce(CallId) -> Input) -> Result<Reply, Error> {
         let call = CallId(self.calls.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Call(call, input(call), answer)).map_err(|_| disposed())?;
+        self.commands
+            .send(Command::Call(call, input(call), answer))
+            .map_err(|_| disposed())?;
         answered.await.unwrap_or_else(|_| Err(disposed()))
     }
 

@@ -139,14 +139,14 @@ impl Socket {
         self.answer_end(end)
     }
 
-    fn answer_end(&mut self, end: Option<Option<Error>>) -> Poll<Option<Result<Message, Error>>> {
+    fn answer_end(&mut self, end: StreamEnd) -> Poll<Option<Result<Message, Error>>> {
         match end {
-            Some(Some(error)) if !self.said_end => {
+            StreamEnd::Failed(error) if !self.said_end => {
                 self.said_end = true;
                 Poll::Ready(Some(Err(error)))
             }
-            Some(_) => Poll::Ready(None),
-            None => {
+            StreamEnd::Failed(_) | StreamEnd::Asked => Poll::Ready(None),
+            StreamEnd::NotYet => {
                 self.said_end = false;
                 Poll::Pending
             }
@@ -192,7 +192,11 @@ impl Sink<Message> for Socket {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.as_mut().poll_flush(cx))?;
         let socket = self.handle.shared.id;
-        let disconnect = Input::Disconnect { socket, code: 1000, reason: String::new() };
+        let disconnect = Input::Disconnect {
+            socket,
+            code: 1000,
+            reason: String::new(),
+        };
         Poll::Ready(self.handle.guard.session.shared.tell(disconnect))
     }
 }
@@ -200,14 +204,20 @@ impl Sink<Message> for Socket {
 impl Socket {
     /// Hands the message that was fed last to the connection, or to the outbox.
     fn feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Some((send, message)) = &mut self.feeding else { return Poll::Ready(Ok(())) };
+        let Some((send, message)) = &mut self.feeding else {
+            return Poll::Ready(Ok(()));
+        };
         let shared = &self.handle.shared;
         let taken = match &*shared.direct() {
             Some(pipe) => ready!(pipe.poll_feed(cx, *send, message)).is_ok(),
             None => false,
         };
         if let (false, Some(message)) = (taken, message.take()) {
-            let queued = Input::Send { socket: shared.id, send: *send, message };
+            let queued = Input::Send {
+                socket: shared.id,
+                send: *send,
+                message,
+            };
             self.handle.guard.session.shared.tell(queued)?;
         }
         self.feeding = None;
@@ -221,6 +231,14 @@ impl std::ops::Deref for Socket {
     fn deref(&self) -> &SocketHandle {
         &self.handle
     }
+}
+
+/// Whether the stream of messages is over.
+enum StreamEnd {
+    NotYet,
+    /// The application closed the socket.
+    Asked,
+    Failed(Error),
 }
 
 /// What the handles of a socket and the driver share.
@@ -270,7 +288,11 @@ impl SocketShared {
             // hold messages a few are kept.
             lanes.retain(|lane| !lane.is_finished());
             lanes.push(pipe.clone());
-            if lanes.len() > MOST_LANES { Some(lanes.remove(0)) } else { None }
+            if lanes.len() > MOST_LANES {
+                Some(lanes.remove(0))
+            } else {
+                None
+            }
         };
         if let Some(count) = dropped.map(|lane| lane.unread()).filter(|count| *count > 0) {
             self.events.send(&SocketEvent::Unread { count: count as u64 });
@@ -304,7 +326,11 @@ impl SocketShared {
             cell.settle(SendStatus::Failed(super::shared::disposed()));
         }
         if !lock(&self.state).is_final() {
-            self.publish(SocketState::Closed { by: ClosedBy::Application, code: 1000, reason: String::new() });
+            self.publish(SocketState::Closed {
+                by: ClosedBy::Application,
+                code: 1000,
+                reason: String::new(),
+            });
         }
         self.states.close();
         self.events.close();
@@ -344,22 +370,31 @@ impl SocketShared {
         self.states.subscribe([state.clone()])
     }
 
-    /// Whether the stream of messages is over, and with which error.
-    fn end(&self) -> Option<Option<Error>> {
-        match &*lock(&self.state) {
-            SocketState::Closed { by: ClosedBy::Application, .. } => Some(None),
-            SocketState::Closed { by: ClosedBy::AttemptsExhausted, .. } => {
-                Some(Some(Error::new(ErrorKind::AttemptsExhausted, "all allowed attempts to connect failed")))
-            }
+    /// Whether the stream of messages is over, and how.
+    fn end(&self) -> StreamEnd {
+        let (kind, message) = match &*lock(&self.state) {
+            SocketState::Closed {
+                by: ClosedBy::Application,
+                ..
+            } => return StreamEnd::Asked,
+            SocketState::Closed {
+                by: ClosedBy::AttemptsExhausted,
+                ..
+            } => (
+                ErrorKind::AttemptsExhausted,
+                "all allowed attempts to connect failed",
+            ),
             SocketState::Closed { code, .. } => {
                 let error = Error::new(ErrorKind::Closed, "the server ended the socket for good");
-                Some(Some(error.with_cause(format!("close code {code}"))))
+                return StreamEnd::Failed(error.with_cause(format!("close code {code}")));
             }
-            SocketState::Refused { .. } => {
-                Some(Some(Error::new(ErrorKind::Refused, "the server refused the credential, and a new one as well")))
-            }
-            _ => None,
-        }
+            SocketState::Refused { .. } => (
+                ErrorKind::Refused,
+                "the server refused the credential, and a new one as well",
+            ),
+            _ => return StreamEnd::NotYet,
+        };
+        StreamEnd::Failed(Error::new(kind, message))
     }
 
     /// Forgets connections that hold nothing more for the application.
@@ -380,6 +415,9 @@ impl SendObserver for SocketShared {
 
 impl std::fmt::Debug for SocketShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SocketShared").field("id", &self.id).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("SocketShared")
+            .field("id", &self.id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
     }
 }

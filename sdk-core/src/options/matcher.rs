@@ -18,7 +18,12 @@ pub struct Matcher(pub BTreeMap<String, Json>);
 impl Matcher {
     /// A matcher from pairs of pointer and expected value.
     pub fn new<const N: usize>(conditions: [(&str, Json); N]) -> Self {
-        Self(conditions.into_iter().map(|(pointer, value)| (pointer.to_owned(), value)).collect())
+        Self(
+            conditions
+                .into_iter()
+                .map(|(pointer, value)| (pointer.to_owned(), value))
+                .collect(),
+        )
     }
 
     /// Whether `message` satisfies every condition.
@@ -41,7 +46,10 @@ mod tests {
     fn p3_matches_all_conditions_and_any_of_an_array() {
         let refusal = Matcher::new([
             ("/type", "error".into()),
-            ("/message", Json::Arr(vec!["Token required".into(), "Invalid token type".into()])),
+            (
+                "/message",
+                Json::Arr(vec!["Token required".into(), "Invalid token type".into()]),
+            ),
         ]);
         let said = |text: &str| refusal.matches(&Json::parse(text).unwrap());
         assert!(said(r#"{"type":"error","message":"Token required","more":1}"#));

@@ -11,11 +11,11 @@ mod url;
 mod validate;
 
 pub use matcher::Matcher;
-pub use session::{Endpoint, Endpoints, Method, Preset, RefreshOptions, SessionOptions};
 pub(crate) use session::ResolvedEndpoints;
+pub use session::{Endpoint, Endpoints, Method, Preset, RefreshOptions, SessionOptions};
 pub use socket::{
-    CloseAction, Credential, HeartbeatOptions, LimitOptions, OutboxMode, OutboxOptions, ReconnectOptions, Renewal,
-    SocketOptions, TicketOptions, WhenFull,
+    CloseAction, Credential, HeartbeatOptions, LimitOptions, OutboxMode, OutboxOptions, ReconnectOptions,
+    Renewal, SocketOptions, TicketOptions, WhenFull,
 };
 pub(crate) use url::{Url, join as join_url, with_parameter};
 
@@ -49,7 +49,11 @@ impl Default for RetryOptions {
     fn default() -> Self {
         // Six seconds for the first: 10,000 clients that drop together then put at most about 2 % of themselves
         // into any 100 ms (section 7).
-        Self { base_ms: 6_000, factor: 1.5, cap_ms: 30_000 }
+        Self {
+            base_ms: 6_000,
+            factor: 1.5,
+            cap_ms: 30_000,
+        }
     }
 }
 
@@ -69,8 +73,11 @@ impl Options {
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions) with the place where the text is wrong.
     pub fn from_json(text: &str) -> Result<Self, crate::Error> {
         serde_json::from_str(text).map_err(|cause| {
-            crate::Error::new(crate::ErrorKind::InvalidOptions, "the options are not valid JSON of the documented form")
-                .with_cause(cause.to_string())
+            crate::Error::new(
+                crate::ErrorKind::InvalidOptions,
+                "the options are not valid JSON of the documented form",
+            )
+            .with_cause(cause.to_string())
         })
     }
 }

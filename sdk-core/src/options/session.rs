@@ -194,7 +194,8 @@ pub struct RefreshOptions {
     pub margin_fraction: f64,
     /// Refresh on a timer, without being asked. When off, only a call or a refusal refreshes.
     pub proactive: bool,
-    /// The delay after an attempt that did not reach the server.
+    /// The delay after an attempt that did not reach the server; by default 2,000 ms, doubled each time, up to 30,000.
+    #[serde(deserialize_with = "refresh_retry")]
     pub retry: RetryOptions,
     /// Header that carries one key per rotation, so that a server which honours it can answer again when its answer
     /// was lost. Absent: not sent.
@@ -210,11 +211,35 @@ impl Default for RefreshOptions {
             margin_ms: 300_000,
             margin_fraction: 0.2,
             proactive: true,
-            retry: RetryOptions { base_ms: 2_000, factor: 2.0, cap_ms: 30_000 },
+            retry: REFRESH_RETRY,
             idempotency_header: None,
             refused_statuses: vec![400, 401],
         }
     }
+}
+
+/// Quicker at first than a socket's delay: what fails here is one request of one client, not a herd's connections.
+const REFRESH_RETRY: RetryOptions = RetryOptions {
+    base_ms: 2_000,
+    factor: 2.0,
+    cap_ms: 30_000,
+};
+
+/// Members that are left out are those of the refresh delay, not of the socket's.
+fn refresh_retry<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<RetryOptions, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Given {
+        base_ms: Option<u64>,
+        factor: Option<f64>,
+        cap_ms: Option<u64>,
+    }
+    let given = Given::deserialize(deserializer)?;
+    Ok(RetryOptions {
+        base_ms: given.base_ms.unwrap_or(REFRESH_RETRY.base_ms),
+        factor: given.factor.unwrap_or(REFRESH_RETRY.factor),
+        cap_ms: given.cap_ms.unwrap_or(REFRESH_RETRY.cap_ms),
+    })
 }
 
 /// The endpoints in force: the preset's, with the given ones in their place.
@@ -251,7 +276,11 @@ impl SessionOptions {
 impl Preset {
     /// The endpoints that this preset stands for; to change one member of one of them.
     pub fn endpoints(self) -> Endpoints {
-        let endpoint = |path: &str, body: Option<Json>| Endpoint { path: path.into(), body, ..Endpoint::default() };
+        let endpoint = |path: &str, body: Option<Json>| Endpoint {
+            path: path.into(),
+            body,
+            ..Endpoint::default()
+        };
         let refresh_body = |name: &str| Some(Json::object([(name, Json::from("{refresh}"))]));
         match self {
             Self::SimpleJwt => Endpoints {
@@ -294,10 +323,30 @@ impl Preset {
             Self::Cookie => Endpoints {
                 login: Some(endpoint("/api/auth/login/", None)),
                 refresh: Some(endpoint("/api/auth/token/refresh/", None)),
-                verify: Some(Endpoint { method: Method::Get, ..endpoint("/api/auth/me/", None) }),
+                verify: Some(Endpoint {
+                    method: Method::Get,
+                    ..endpoint("/api/auth/me/", None)
+                }),
                 logout: Some(endpoint("/api/auth/logout/", None)),
             },
             Self::Callback | Self::Custom => Endpoints::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_given_in_part_keeps_the_rest_of_its_own_defaults() {
+        let json = r#"{"baseUrl": "https://h", "refresh": {"retry": {"capMs": 5000}}}"#;
+        let options: SessionOptions = serde_json::from_str(json).unwrap();
+        let expected = RetryOptions {
+            cap_ms: 5_000,
+            ..REFRESH_RETRY
+        };
+        assert_eq!(options.refresh.retry, expected);
+        assert_eq!(RefreshOptions::default().retry, REFRESH_RETRY);
     }
 }

@@ -92,7 +92,12 @@ impl fmt::Debug for SocketOptions {
 /// Where the credential travels (W2). Every attempt takes a fresh one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "placement", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "placement",
+    deny_unknown_fields
+)]
 pub enum Credential {
     /// The subprotocol pair `[name, token]`; the server answers with `name`.
     Subprotocol {
@@ -177,7 +182,9 @@ impl fmt::Debug for TicketOptions {
 
 impl Default for Credential {
     fn default() -> Self {
-        Self::Subprotocol { name: default_subprotocol() }
+        Self::Subprotocol {
+            name: default_subprotocol(),
+        }
     }
 }
 
@@ -200,7 +207,12 @@ fn default_first_message() -> Json {
 /// What to do with the live connection when the token is refreshed (W4).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "mode", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "mode",
+    deny_unknown_fields
+)]
 pub enum Renewal {
     /// Open a new connection with the new token, then close the old one. For servers that check at the handshake.
     #[default]
@@ -234,7 +246,11 @@ pub struct ReconnectOptions {
 
 impl Default for ReconnectOptions {
     fn default() -> Self {
-        Self { delay: RetryOptions::default(), max_attempts: None, healthy_after_ms: 5_000 }
+        Self {
+            delay: RetryOptions::default(),
+            max_attempts: None,
+            healthy_after_ms: 5_000,
+        }
     }
 }
 
@@ -272,7 +288,12 @@ pub struct HeartbeatOptions {
 
 impl Default for HeartbeatOptions {
     fn default() -> Self {
-        Self { interval_ms: 25_000, timeout_ms: 10_000, message: None, reply: None }
+        Self {
+            interval_ms: 25_000,
+            timeout_ms: 10_000,
+            message: None,
+            reply: None,
+        }
     }
 }
 
@@ -344,6 +365,10 @@ pub struct LimitOptions {
 
 impl Default for LimitOptions {
     fn default() -> Self {
-        Self { max_message_bytes: 4 * 1024 * 1024, receive_messages: 256, receive_bytes: 8 * 1024 * 1024 }
+        Self {
+            max_message_bytes: 4 * 1024 * 1024,
+            receive_messages: 256,
+            receive_bytes: 8 * 1024 * 1024,
+        }
     }
 }

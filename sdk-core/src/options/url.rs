@@ -16,7 +16,8 @@ pub(crate) struct Url<'a> {
 impl<'a> Url<'a> {
     /// `None` for anything that is not `scheme://host[:port][/…]` in printable ASCII without spaces.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['\\', '"', '<', '>', '^', '`', '{', '}', '|'])
+        if !text.bytes().all(|b| b.is_ascii_graphic())
+            || text.contains(['\\', '"', '<', '>', '^', '`', '{', '}', '|'])
         {
             return None;
         }
@@ -25,10 +26,15 @@ impl<'a> Url<'a> {
         let (authority, path) = rest.split_at(end);
         let host = host_of(authority);
         let port = &authority[host.len()..];
-        let port_is_good = port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok());
+        let port_is_good =
+            port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok());
         // User information in a URL is a credential in the wrong place: refused, not redacted.
         let good = !scheme.is_empty() && !host.is_empty() && !authority.contains('@') && port_is_good;
-        good.then_some(Self { scheme, authority, path })
+        good.then_some(Self {
+            scheme,
+            authority,
+            path,
+        })
     }
 
     pub(crate) fn host(&self) -> &'a str {
@@ -39,7 +45,9 @@ impl<'a> Url<'a> {
         let host = self.host();
         host.eq_ignore_ascii_case("localhost")
             || host == "[::1]"
-            || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+            || host
+                .parse::<std::net::Ipv4Addr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Whether `other` has the same scheme, host and port.
@@ -61,7 +69,11 @@ pub(crate) fn join(base: &str, path: &str) -> String {
         return path.to_owned();
     }
     let base = base.trim_end_matches('/');
-    let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    let slash = if path.is_empty() || path.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
     format!("{base}{slash}{path}")
 }
 
@@ -97,18 +109,35 @@ mod tests {
     #[test]
     fn takes_urls_apart_and_refuses_the_rest() {
         let url = Url::parse("wss://[::1]:9000/a/b?c=d").unwrap();
-        assert_eq!((url.host(), url.path, url.is_loopback()), ("[::1]", "/a/b?c=d", true));
+        assert_eq!(
+            (url.host(), url.path, url.is_loopback()),
+            ("[::1]", "/a/b?c=d", true)
+        );
         assert!(Url::parse("ws://127.0.0.1:80").unwrap().is_loopback());
         assert!(!Url::parse("ws://127.0.0.1.evil.example").unwrap().is_loopback());
         assert!(!Url::parse("ws://localhost.evil.example").unwrap().is_loopback());
-        for bad in ["", "ws:/x", "ws://", "://h", "ws://h:99999", "ws://u:p@h", "ws://[::1", "ws://h/a b", "ws://h\n", "ws://hä"] {
+        for bad in [
+            "",
+            "ws:/x",
+            "ws://",
+            "://h",
+            "ws://h:99999",
+            "ws://u:p@h",
+            "ws://[::1",
+            "ws://h/a b",
+            "ws://h\n",
+            "ws://hä",
+        ] {
             assert_eq!(Url::parse(bad), None, "{bad:?}");
         }
     }
 
     #[test]
     fn parameters_are_encoded() {
-        assert_eq!(with_parameter("ws://h/p?a=1#f", "tok en", "a+b/c="), "ws://h/p?a=1&tok%20en=a%2Bb%2Fc%3D");
+        assert_eq!(
+            with_parameter("ws://h/p?a=1#f", "tok en", "a+b/c="),
+            "ws://h/p?a=1&tok%20en=a%2Bb%2Fc%3D"
+        );
         assert_eq!(join("https://h/api/", "/x/"), "https://h/api/x/");
         assert_eq!(join("https://h", "x"), "https://h/x");
     }

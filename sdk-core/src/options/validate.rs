@@ -1,7 +1,8 @@
 //! Bad configuration fails when a client is built, naming the field.
 
 use super::{
-    Credential, Endpoint, Matcher, Preset, Renewal, RetryOptions, SessionOptions, SocketOptions, Url, WhenFull,
+    Credential, Endpoint, Matcher, Preset, Renewal, RetryOptions, SessionOptions, SocketOptions, Url,
+    WhenFull,
 };
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
@@ -14,19 +15,31 @@ impl SessionOptions {
         at_least("session.maxAnswerBytes", self.max_answer_bytes, 256)?;
         retry("session.refresh.retry", &refresh.retry)?;
         if !(refresh.margin_fraction > 0.0 && refresh.margin_fraction <= 0.9) {
-            return bad("session.refresh.marginFraction", "must be above 0 and at most 0.9");
+            return bad(
+                "session.refresh.marginFraction",
+                "must be above 0 and at most 0.9",
+            );
         }
         if let Some(name) = &refresh.idempotency_header {
             header_name("session.refresh.idempotencyHeader", name)?;
         }
-        if let Some(status) = refresh.refused_statuses.iter().find(|s| !(400..500).contains(*s) || **s == 429) {
+        if let Some(status) = refresh
+            .refused_statuses
+            .iter()
+            .find(|s| !(400..500).contains(*s) || **s == 429)
+        {
             let why = "must be 4xx and not 429: 5xx and 429 mean that the server could not be reached";
             return bad(format!("session.refresh.refusedStatuses ({status})"), why);
         }
         if self.preset == Preset::Callback {
             return Ok(());
         }
-        let base = web_url("session.baseUrl", &self.base_url, ["http", "https"], self.allow_insecure)?;
+        let base = web_url(
+            "session.baseUrl",
+            &self.base_url,
+            ["http", "https"],
+            self.allow_insecure,
+        )?;
         let endpoints = self.resolved_endpoints();
         let named = [
             ("login", &endpoints.login),
@@ -47,7 +60,9 @@ impl SessionOptions {
         let url = super::url::join(&self.base_url, &endpoint.path);
         match Url::parse(&url) {
             None => return bad(field("path"), "is not a path or URL"),
-            Some(url) if !url.same_origin(base) => return bad(field("path"), "must stay on the origin of baseUrl"),
+            Some(url) if !url.same_origin(base) => {
+                return bad(field("path"), "must stay on the origin of baseUrl");
+            }
             Some(_) => {}
         }
         for (member, text) in [
@@ -79,7 +94,9 @@ impl SocketOptions {
             }
             Credential::Query { parameter } => not_empty("socket.credential.parameter", parameter)?,
             Credential::Header { name, .. } => header_name("socket.credential.name", name)?,
-            Credential::FirstMessage { template } => template_has_token("socket.credential.template", template)?,
+            Credential::FirstMessage { template } => {
+                template_has_token("socket.credential.template", template)?;
+            }
             Credential::Ticket(ticket) => {
                 not_empty("socket.credential.url", &ticket.url)?;
                 not_empty("socket.credential.parameter", &ticket.parameter)?;
@@ -92,7 +109,10 @@ impl SocketOptions {
         }
         retry("socket.reconnect.delay", &self.reconnect.delay)?;
         if self.reconnect.max_attempts == Some(0) {
-            return bad("socket.reconnect.maxAttempts", "must be at least 1; leave it out for no limit");
+            return bad(
+                "socket.reconnect.maxAttempts",
+                "must be at least 1; leave it out for no limit",
+            );
         }
         if let Some(code) = self.close_codes.keys().find(|code| !(1000..5000).contains(*code)) {
             return bad(format!("socket.closeCodes ({code})"), "must be from 1000 to 4999");
@@ -101,8 +121,16 @@ impl SocketOptions {
             at_least("socket.heartbeat.timeoutMs", self.heartbeat.timeout_ms, 1)?;
         }
         at_least("socket.connectTimeoutMs", self.connect_timeout_ms, 1)?;
-        at_least("socket.limits.maxMessageBytes", self.limits.max_message_bytes as u64, 1)?;
-        at_least("socket.limits.receiveMessages", self.limits.receive_messages as u64, 1)?;
+        at_least(
+            "socket.limits.maxMessageBytes",
+            self.limits.max_message_bytes as u64,
+            1,
+        )?;
+        at_least(
+            "socket.limits.receiveMessages",
+            self.limits.receive_messages as u64,
+            1,
+        )?;
         at_least("socket.limits.receiveBytes", self.limits.receive_bytes as u64, 1)?;
         at_least("socket.outbox.maxMessages", self.outbox.max_messages as u64, 1)?;
         if self.outbox.when_full == WhenFull::DropOldest && self.outbox.max_bytes == 0 {
@@ -114,7 +142,10 @@ impl SocketOptions {
         for refusal in self.auth_error.iter().flatten() {
             matcher("socket.authError", refusal)?;
         }
-        self.heartbeat.reply.as_ref().map_or(Ok(()), |reply| matcher("socket.heartbeat.reply", reply))
+        self.heartbeat
+            .reply
+            .as_ref()
+            .map_or(Ok(()), |reply| matcher("socket.heartbeat.reply", reply))
     }
 }
 
@@ -123,11 +154,19 @@ fn bad<T>(field: impl Into<String>, why: &'static str) -> Result<T, Error> {
 }
 
 fn at_least(field: &'static str, value: u64, least: u64) -> Result<(), Error> {
-    if value >= least { Ok(()) } else { bad(field, "is too small") }
+    if value >= least {
+        Ok(())
+    } else {
+        bad(field, "is too small")
+    }
 }
 
 fn not_empty(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.is_empty() { bad(field, "must not be empty") } else { Ok(()) }
+    if text.is_empty() {
+        bad(field, "must not be empty")
+    } else {
+        Ok(())
+    }
 }
 
 fn web_url<'a>(
@@ -137,11 +176,17 @@ fn web_url<'a>(
     allow_insecure: bool,
 ) -> Result<Url<'a>, Error> {
     let Some(url) = Url::parse(text) else {
-        return bad(field, "is not a URL (scheme://host[:port]/path, no user name, no spaces)");
+        return bad(
+            field,
+            "is not a URL (scheme://host[:port]/path, no user name, no spaces)",
+        );
     };
     let [plain, secure] = schemes;
     if url.scheme != plain && url.scheme != secure {
-        return bad(field, "has the wrong scheme (http or https for the session, ws or wss for a socket)");
+        return bad(
+            field,
+            "has the wrong scheme (http or https for the session, ws or wss for a socket)",
+        );
     }
     if url.scheme == plain && !url.is_loopback() && !allow_insecure {
         return Err(Error::new(
@@ -169,13 +214,23 @@ fn token(field: &'static str, text: &str) -> Result<(), Error> {
     if !text.is_empty() && text.bytes().all(good) {
         Ok(())
     } else {
-        bad(field, "must be letters, digits and !#$%&'*+-.^_`|~ (RFC 7230 token)")
+        bad(
+            field,
+            "must be letters, digits and !#$%&'*+-.^_`|~ (RFC 7230 token)",
+        )
     }
 }
 
 fn header_name(field: &'static str, name: &str) -> Result<(), Error> {
     token(field, name)?;
-    let reserved = ["host", "connection", "upgrade", "content-length", "transfer-encoding", "sec-websocket-key"];
+    let reserved = [
+        "host",
+        "connection",
+        "upgrade",
+        "content-length",
+        "transfer-encoding",
+        "sec-websocket-key",
+    ];
     if reserved.iter().any(|r| name.eq_ignore_ascii_case(r)) {
         return bad(field, "is a header that the protocol itself needs");
     }
@@ -198,5 +253,9 @@ fn matcher(field: &'static str, matcher: &Matcher) -> Result<(), Error> {
 }
 
 fn template_has_token(field: &'static str, template: &Json) -> Result<(), Error> {
-    if template.to_string().contains("{token}") { Ok(()) } else { bad(field, "must contain {token}") }
+    if template.to_string().contains("{token}") {
+        Ok(())
+    } else {
+        bad(field, "must contain {token}")
+    }
 }

@@ -66,22 +66,32 @@ impl Session {
     fn another_was_quicker(&mut self, ctx: &mut Ctx, snapshot: StoreSnapshot) {
         let version = snapshot.version;
         self.store_version = version;
-        let Some(stored) = snapshot.session else { return self.sign_out(ctx, SignOutCause::SignedOutElsewhere) };
+        let Some(stored) = snapshot.session else {
+            return self.sign_out(ctx, SignOutCause::SignedOutElsewhere);
+        };
         let (ours, our_key) = match &self.holding {
-            Some(holding) => (holding.rotation, holding.intent.as_ref().map(|intent| &intent.key)),
+            Some(holding) => (
+                holding.rotation,
+                holding.intent.as_ref().map(|intent| &intent.key),
+            ),
             None => (0, None),
         };
         if stored.rotation > ours {
             let holding = self.read_from(ctx, *stored);
             return self.adopt(ctx, holding, Change::Refreshed);
         }
-        let theirs = stored.intent.as_ref().filter(|intent| stored.rotation == ours && Some(&intent.key) != our_key);
+        let theirs = stored
+            .intent
+            .as_ref()
+            .filter(|intent| stored.rotation == ours && Some(&intent.key) != our_key);
         if theirs.is_none() {
             // An older pair, or a write of our own whose answer was lost.
             return self.store_intent(ctx);
         }
         match self.other_holder {
-            Some(other) if other.version == version && ctx.now.mono >= other.until => self.take_over(ctx, *stored),
+            Some(other) if other.version == version && ctx.now.mono >= other.until => {
+                self.take_over(ctx, *stored);
+            }
             Some(other) if other.version == version => Self::look_again(ctx),
             _ => {
                 let until = ctx.now.mono + self.answer_limit_ms();
@@ -92,7 +102,10 @@ impl Session {
     }
 
     fn look_again(ctx: &mut Ctx) {
-        ctx.timers.set(Timer::RefreshRetry, ctx.now.mono + LOOK_MS + ctx.rng.up_to(LOOK_MS));
+        ctx.timers.set(
+            Timer::RefreshRetry,
+            ctx.now.mono + LOOK_MS + ctx.rng.up_to(LOOK_MS),
+        );
     }
 
     /// The other holder said nothing for the length of a lease: its exchange is ours to finish.

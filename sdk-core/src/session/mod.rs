@@ -121,19 +121,41 @@ struct Pending {
 #[derive(Debug)]
 enum Step {
     Restore,
-    Login { call: CallId },
-    StoreSignIn { call: CallId, holding: Box<Holding> },
+    Login {
+        call: CallId,
+    },
+    StoreSignIn {
+        call: CallId,
+        holding: Box<Holding>,
+    },
     StoreIntent,
     Watch,
     /// `again`: not the first time that this refresh token is sent.
-    Refresh { again: bool },
-    StoreRefresh { holding: Box<Holding>, tries: u32 },
-    Reread { refusal: Error, tries: u32 },
-    Callback { forced: bool },
-    Revoke { call: CallId },
+    Refresh {
+        again: bool,
+    },
+    StoreRefresh {
+        holding: Box<Holding>,
+        tries: u32,
+    },
+    Reread {
+        refusal: Error,
+        tries: u32,
+    },
+    Callback {
+        forced: bool,
+    },
+    Revoke {
+        call: CallId,
+    },
     /// `keep`: a session that another holder stored after the one with this rotation stays.
-    ClearStore { tries: u32, keep: Option<u64> },
-    Verify { call: CallId },
+    ClearStore {
+        tries: u32,
+        keep: Option<u64>,
+    },
+    Verify {
+        call: CallId,
+    },
 }
 
 /// What the sockets have to know of what happened.
@@ -152,7 +174,11 @@ pub(crate) enum Change {
 /// What a connection attempt gets to show who it is (W3).
 pub(crate) enum Pass {
     /// A valid token.
-    Token { access: AccessToken, cookies: Option<Secret>, number: u64 },
+    Token {
+        access: AccessToken,
+        cookies: Option<Secret>,
+        number: u64,
+    },
     /// Wait: a refresh is under way.
     Wait,
     /// Nobody is signed in.
@@ -204,7 +230,9 @@ impl Session {
 
     /// The secrets for a request on behalf of the user.
     pub(crate) fn secrets(&self) -> Secrets<'_> {
-        let Some(holding) = &self.holding else { return Secrets::default() };
+        let Some(holding) = &self.holding else {
+            return Secrets::default();
+        };
         Secrets {
             access: Some(&holding.access),
             refresh: holding.refresh.as_ref(),
@@ -227,9 +255,10 @@ impl Session {
             // Not fresh: wait for the new one, unless the server cannot give it and the old one still works.
             _ if self.refreshing.is_some() => Pass::Wait,
             (Some(holding), _) if ctx.now.mono < holding.life.valid_until() => holding.pass(number),
-            (_, Some(trouble)) => {
-                Pass::Unreachable { cause: trouble.cause.clone(), next_attempt: trouble.next_attempt }
-            }
+            (_, Some(trouble)) => Pass::Unreachable {
+                cause: trouble.cause.clone(),
+                next_attempt: trouble.next_attempt,
+            },
             (Some(_), None) => Pass::SignedOut,
         }
     }
@@ -242,7 +271,8 @@ impl Session {
     /// Whether this token was fetched a moment ago because a server refused the one before. Refused as well, by whatever
     /// socket, it is not the token's fault: ten thousand sockets do not ask for ten thousand more.
     pub(crate) fn just_replaced_refused(&self, ctx: &Ctx, number: u64) -> bool {
-        self.replaced_refused.is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
+        self.replaced_refused
+            .is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
     }
 
     /// The number of the newest token that has been asked for, including the one that may be on its way.
@@ -252,7 +282,10 @@ impl Session {
 
     /// When the session tries again to reach the server, if it is waiting to.
     pub(crate) fn next_attempt(&self) -> Option<Mono> {
-        self.trouble.as_ref().filter(|_| self.refreshing.is_none()).map(|trouble| trouble.next_attempt)
+        self.trouble
+            .as_ref()
+            .filter(|_| self.refreshing.is_none())
+            .map(|trouble| trouble.next_attempt)
     }
 
     pub(crate) fn can_refresh(&self) -> bool {
@@ -270,17 +303,26 @@ impl Session {
     }
 
     fn is_fresh(&self, ctx: &Ctx) -> bool {
-        self.holding.as_ref().is_some_and(|holding| ctx.now.mono < self.fresh_until(holding))
+        self.holding
+            .as_ref()
+            .is_some_and(|holding| ctx.now.mono < self.fresh_until(holding))
     }
 
     fn margin_ms(&self, life: Life) -> u64 {
-        life.margin_ms(self.options.refresh.margin_ms, self.options.refresh.margin_fraction)
+        life.margin_ms(
+            self.options.refresh.margin_ms,
+            self.options.refresh.margin_fraction,
+        )
     }
 
     fn fresh_until(&self, holding: &Holding) -> Mono {
         let end = holding.life.valid_until();
         // Without a way to renew it, a token is as good as it gets until it expires.
-        if end == Mono::NEVER || !self.can_refresh() { end } else { end - self.margin_ms(holding.life) }
+        if end == Mono::NEVER || !self.can_refresh() {
+            end
+        } else {
+            end - self.margin_ms(holding.life)
+        }
     }
 
     // ---- answers ----
@@ -295,13 +337,21 @@ impl Session {
             }
             Some(Step::Verify { call }) => {
                 let result = answer.and_then(|answer| verified(&answer));
-                ctx.emit(Output::Reply { call, result: result.map(Reply::Verified) });
+                ctx.emit(Output::Reply {
+                    call,
+                    result: result.map(Reply::Verified),
+                });
             }
             _ => {}
         }
     }
 
-    pub(crate) fn on_loaded(&mut self, ctx: &mut Ctx, effect: EffectId, loaded: Result<StoreSnapshot, Error>) {
+    pub(crate) fn on_loaded(
+        &mut self,
+        ctx: &mut Ctx,
+        effect: EffectId,
+        loaded: Result<StoreSnapshot, Error>,
+    ) {
         match self.take_step(ctx, effect) {
             Some(Step::Restore) => self.restored(ctx, loaded),
             Some(Step::Watch) => self.looked_at_store(ctx, loaded),
@@ -339,7 +389,9 @@ impl Session {
 
     /// A driver that never answers, or a callback that hangs, is the same as a server that cannot be reached.
     fn effect_timed_out(&mut self, ctx: &mut Ctx, effect: EffectId) {
-        let Some(step) = self.take_step(ctx, effect) else { return };
+        let Some(step) = self.take_step(ctx, effect) else {
+            return;
+        };
         ctx.emit(Output::Cancel { effect });
         let late = |kind| Error::new(kind, "no answer within the time limit");
         match step {
@@ -351,7 +403,10 @@ impl Session {
             }
             Step::Revoke { call } => self.revoke_answered(call, false),
             Step::Verify { call } => {
-                ctx.emit(Output::Reply { call, result: Err(late(ErrorKind::Unreachable)) });
+                ctx.emit(Output::Reply {
+                    call,
+                    result: Err(late(ErrorKind::Unreachable)),
+                });
             }
             Step::Restore => self.restored(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::Reread { refusal, tries } => {
@@ -379,7 +434,11 @@ impl Session {
         // The driver keeps the same limit where it can; this one holds when it cannot.
         let limit = self.answer_limit_ms();
         ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
-        self.pending.push(Pending { effect, step, slept_ms: 0 });
+        self.pending.push(Pending {
+            effect,
+            step,
+            slept_ms: 0,
+        });
         effect
     }
 
@@ -398,13 +457,17 @@ impl Session {
     /// When the answer being handled was received, or would have been, had the device not slept.
     fn received(&self, ctx: &Ctx) -> Now {
         let slept = self.slept_meanwhile_ms;
-        Now { mono: ctx.now.mono - slept, unix_ms: ctx.now.unix_ms.saturating_sub(slept) }
+        Now {
+            mono: ctx.now.mono - slept,
+            unix_ms: ctx.now.unix_ms.saturating_sub(slept),
+        }
     }
 
     /// Stops waiting for the answers that `late` names; they will be dropped when they come.
     fn forget(&mut self, ctx: &mut Ctx, late: impl Fn(&Step) -> bool) -> Vec<Step> {
-        let (forgotten, kept): (Vec<Pending>, _) =
-            std::mem::take(&mut self.pending).into_iter().partition(|pending| late(&pending.step));
+        let (forgotten, kept): (Vec<Pending>, _) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|pending| late(&pending.step));
         self.pending = kept;
         for pending in &forgotten {
             ctx.timers.clear(Timer::Effect(pending.effect));
@@ -415,7 +478,11 @@ impl Session {
     fn swap_store(&mut self, ctx: &mut Ctx, next: Option<&Holding>, step: Step) {
         let next = next.map(|holding| Box::new(holding.stored()));
         let effect = self.await_answer(ctx, step);
-        ctx.emit(Output::SwapStore { effect, expected: self.store_version, next });
+        ctx.emit(Output::SwapStore {
+            effect,
+            expected: self.store_version,
+            next,
+        });
     }
 
     // ---- what the world may see ----
@@ -446,11 +513,16 @@ impl Session {
     }
 
     fn view(&self, ctx: &Ctx) -> SessionView {
-        let valid = self.holding.as_ref().filter(|holding| ctx.now.mono < holding.life.valid_until());
+        let valid = self
+            .holding
+            .as_ref()
+            .filter(|holding| ctx.now.mono < holding.life.valid_until());
         let expires_at = valid.and_then(|holding| holding.expires_at);
         let state = match (&self.holding, &self.trouble) {
             _ if self.restoring => SessionState::Restoring,
-            (None, None) if self.refreshing.is_none() => SessionState::SignedOut { cause: self.sign_out_cause },
+            (None, None) if self.refreshing.is_none() => SessionState::SignedOut {
+                cause: self.sign_out_cause,
+            },
             _ if self.refreshing.is_some() => SessionState::Refreshing { expires_at },
             (_, Some(trouble)) => SessionState::Unreachable {
                 since: trouble.since_unix_ms,
@@ -469,17 +541,29 @@ impl Session {
             margin_ms: self.margin_ms(holding.life),
         });
         let user = self.holding.as_ref().and_then(|holding| holding.user.clone());
-        SessionView { state, token, user, attempts_ended: self.attempts_ended }
+        SessionView {
+            state,
+            token,
+            user,
+            attempts_ended: self.attempts_ended,
+        }
     }
 }
 
 impl Holding {
     fn pass(&self, number: u64) -> Pass {
-        Pass::Token { access: self.access.clone(), cookies: self.cookies.clone(), number }
+        Pass::Token {
+            access: self.access.clone(),
+            cookies: self.cookies.clone(),
+            number,
+        }
     }
 
     fn set_expires_at(&mut self, ctx: &Ctx) {
-        self.expires_at = self.life.lifetime_ms.map(|_| unix_of(ctx.now, self.life.valid_until()));
+        self.expires_at = self
+            .life
+            .lifetime_ms
+            .map(|_| unix_of(ctx.now, self.life.valid_until()));
     }
 
     fn stored(&self) -> StoredSession {
@@ -506,7 +590,10 @@ impl Holding {
             expires_at: None,
             user: stored.user,
             rotation: stored.rotation,
-            first_asked: stored.intent.as_ref().map(|i| ctx.now.mono - ctx.now.unix_ms.saturating_sub(i.at_unix_ms)),
+            first_asked: stored
+                .intent
+                .as_ref()
+                .map(|i| ctx.now.mono - ctx.now.unix_ms.saturating_sub(i.at_unix_ms)),
             interrupted: stored.intent.is_some(),
             intent: stored.intent,
         };
@@ -519,14 +606,22 @@ impl Holding {
         // `user_id` is what simple-JWT writes in place of `sub`.
         let user = |holding: &Self| {
             let claims = Self::claims_of(&holding.access)?;
-            claims.all.at("/sub").or_else(|| claims.all.at("/user_id")).cloned()
+            claims
+                .all
+                .at("/sub")
+                .or_else(|| claims.all.at("/user_id"))
+                .cloned()
         };
         self.access == other.access || user(self).zip(user(other)).is_none_or(|(one, two)| one == two)
     }
 
     /// The claims of the token, for judging its life.
     fn claims_of(access: &AccessToken) -> Option<Claims> {
-        if access.is_empty() { None } else { Claims::read(access.expose()) }
+        if access.is_empty() {
+            None
+        } else {
+            Claims::read(access.expose())
+        }
     }
 }
 
@@ -534,9 +629,10 @@ fn verified(answer: &HttpAnswer) -> Result<bool, Error> {
     match answer.status {
         200..=299 => Ok(true),
         400..=403 => Ok(false),
-        status => {
-            Err(Error::new(ErrorKind::Unreachable, "the server could not say whether the token is good")
-                .with_status(status))
-        }
+        status => Err(Error::new(
+            ErrorKind::Unreachable,
+            "the server could not say whether the token is good",
+        )
+        .with_status(status)),
     }
 }

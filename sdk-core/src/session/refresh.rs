@@ -35,7 +35,10 @@ impl Session {
         if self.restoring || self.refreshing.is_some() || self.is_fresh(ctx) {
             return;
         }
-        let waiting = self.trouble.as_ref().is_some_and(|trouble| ctx.now.mono < trouble.next_attempt);
+        let waiting = self
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| ctx.now.mono < trouble.next_attempt);
         if !waiting && (self.holding.is_some() || self.options.is_callback()) {
             self.start_refresh(ctx, RefreshReason::Needed);
         }
@@ -48,7 +51,10 @@ impl Session {
         }
         // Remembered also where the next attempt is out or scheduled: a cached token will not do then either.
         self.refused = true;
-        let waiting = self.trouble.as_ref().is_some_and(|trouble| ctx.now.mono < trouble.next_attempt);
+        let waiting = self
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| ctx.now.mono < trouble.next_attempt);
         if self.refreshing.is_none() && !waiting {
             self.start_refresh(ctx, RefreshReason::Refused);
         }
@@ -86,7 +92,10 @@ impl Session {
         if self.options.is_callback() {
             let forced = self.refused;
             let effect = self.await_answer(ctx, Step::Callback { forced });
-            ctx.emit(Output::AskCallback { effect, force: forced });
+            ctx.emit(Output::AskCallback {
+                effect,
+                force: forced,
+            });
             return;
         }
         let key = ctx.rng.hex128();
@@ -102,28 +111,54 @@ impl Session {
     }
 
     pub(super) fn ask_server(&mut self, ctx: &mut Ctx) {
-        let Some(endpoint) = self.endpoints.refresh.clone() else { return };
+        let Some(endpoint) = self.endpoints.refresh.clone() else {
+            return;
+        };
         let mut request = request(&self.options, &endpoint, self.secrets());
-        let key = self.holding.as_ref().and_then(|holding| holding.intent.as_ref()).map(|intent| intent.key.as_str());
+        let key = self
+            .holding
+            .as_ref()
+            .and_then(|holding| holding.intent.as_ref())
+            .map(|intent| intent.key.as_str());
         if let (Some(name), Some(key)) = (&self.options.refresh.idempotency_header, key) {
             request.extra_header = Some((name.clone(), Secret::from(key)));
         }
         let now = ctx.now.mono;
-        let first_asked = self.holding.as_mut().map_or(now, |holding| *holding.first_asked.get_or_insert(now));
-        let effect = self.await_answer(ctx, Step::Refresh { again: first_asked < now });
+        let first_asked = self
+            .holding
+            .as_mut()
+            .map_or(now, |holding| *holding.first_asked.get_or_insert(now));
+        let effect = self.await_answer(
+            ctx,
+            Step::Refresh {
+                again: first_asked < now,
+            },
+        );
         ctx.emit(Output::Http { effect, request });
     }
 
     pub(super) fn refresh_answered(&mut self, ctx: &mut Ctx, again: bool, answer: Result<HttpAnswer, Error>) {
-        let (Some(endpoint), Some(holding)) = (self.endpoints.refresh.clone(), self.holding.clone()) else { return };
+        let (Some(endpoint), Some(holding)) = (self.endpoints.refresh.clone(), self.holding.clone()) else {
+            return;
+        };
         let question = Question::Refresh(&self.options.refresh.refused_statuses);
-        match judge(&question, &self.options, &endpoint, holding.cookies.as_ref(), answer, ctx.now) {
+        match judge(
+            &question,
+            &self.options,
+            &endpoint,
+            holding.cookies.as_ref(),
+            answer,
+            ctx.now,
+        ) {
             Verdict::Granted(granted) => {
                 let holding = self.succeeding(ctx, holding, *granted, again);
                 if self.durable {
                     // Durable first: a new refresh token that only this process knows dies with it (S8).
                     let next = holding.clone();
-                    let step = Step::StoreRefresh { holding: Box::new(holding), tries: 1 };
+                    let step = Step::StoreRefresh {
+                        holding: Box::new(holding),
+                        tries: 1,
+                    };
                     self.swap_store(ctx, Some(&next), step);
                 } else {
                     self.adopt(ctx, holding, Change::Refreshed);
@@ -143,10 +178,19 @@ impl Session {
         if again && self.options.refresh.idempotency_header.is_some() {
             // A server that honours the key gives the answer again that it gave the first time: the token is as old.
             let longest = received.mono.since(old.first_asked.unwrap_or(received.mono));
-            let age = age_by_server(claims.as_ref(), granted.server_unix_ms).map_or(longest, |age| age.min(longest));
-            received = Now { mono: received.mono - age, unix_ms: received.unix_ms.saturating_sub(age) };
+            let age = age_by_server(claims.as_ref(), granted.server_unix_ms)
+                .map_or(longest, |age| age.min(longest));
+            received = Now {
+                mono: received.mono - age,
+                unix_ms: received.unix_ms.saturating_sub(age),
+            };
         }
-        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, received);
+        let life = Life::of_issued(
+            claims.as_ref(),
+            granted.grant.expires_in_ms,
+            granted.server_unix_ms,
+            received,
+        );
         let mut holding = Holding {
             access: granted.grant.access,
             refresh: granted.grant.refresh.or(old.refresh),
@@ -188,11 +232,20 @@ impl Session {
                     }
                     Some(_) if tries < MOST_STORE_TRIES => {
                         let next = holding.clone();
-                        self.swap_store(ctx, Some(&next), Step::StoreRefresh { holding, tries: tries + 1 });
+                        self.swap_store(
+                            ctx,
+                            Some(&next),
+                            Step::StoreRefresh {
+                                holding,
+                                tries: tries + 1,
+                            },
+                        );
                     }
                     Some(_) => {
-                        let error =
-                            Error::new(ErrorKind::StoreFailed, "the store kept changing while a pair was written");
+                        let error = Error::new(
+                            ErrorKind::StoreFailed,
+                            "the store kept changing while a pair was written",
+                        );
                         ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
                         self.adopt(ctx, *holding, Change::Refreshed);
                     }
@@ -243,16 +296,28 @@ impl Session {
 
     fn refused(&mut self, ctx: &mut Ctx, refusal: Error) {
         let interrupted = self.holding.as_ref().is_some_and(|holding| holding.interrupted);
-        let cause = if interrupted { SignOutCause::RefreshInterrupted } else { SignOutCause::RefreshRefused };
-        ctx.emit(Output::SessionEvent(SessionEvent::RefreshFailed { error: refusal }));
+        let cause = if interrupted {
+            SignOutCause::RefreshInterrupted
+        } else {
+            SignOutCause::RefreshRefused
+        };
+        ctx.emit(Output::SessionEvent(SessionEvent::RefreshFailed {
+            error: refusal,
+        }));
         self.sign_out(ctx, cause);
     }
 
     pub(super) fn callback_answered(&mut self, ctx: &mut Ctx, forced: bool, answer: CallbackAnswer) {
         self.restoring = false;
         match answer {
-            CallbackAnswer::Token { access, expires_in_ms } => {
-                let same = self.holding.as_ref().is_some_and(|holding| holding.access == access);
+            CallbackAnswer::Token {
+                access,
+                expires_in_ms,
+            } => {
+                let same = self
+                    .holding
+                    .as_ref()
+                    .is_some_and(|holding| holding.access == access);
                 if same {
                     // It thinks that its token is still good; there is nothing new to adopt.
                     let message = if forced {
@@ -272,7 +337,15 @@ impl Session {
                 if newcomer {
                     self.identity += 1;
                 }
-                self.adopt(ctx, holding, if newcomer { Change::SignedIn } else { Change::Refreshed });
+                self.adopt(
+                    ctx,
+                    holding,
+                    if newcomer {
+                        Change::SignedIn
+                    } else {
+                        Change::Refreshed
+                    },
+                );
             }
             CallbackAnswer::SignedOut => self.sign_out(ctx, SignOutCause::SaidByCallback),
             CallbackAnswer::Unreachable(error) => self.refresh_failed(ctx, error, None),
@@ -324,7 +397,10 @@ impl Session {
         self.publish(ctx);
         // A pair from the store may have expired while nobody ran: it buys the next one and is told to nobody.
         if valid {
-            ctx.emit(Output::SessionEvent(SessionEvent::Refreshed { token: self.token_number, expires_at }));
+            ctx.emit(Output::SessionEvent(SessionEvent::Refreshed {
+                token: self.token_number,
+                expires_at,
+            }));
             ctx.emit(Output::TokenRefreshed { token });
         }
         self.changes.push(change);
@@ -345,7 +421,9 @@ impl Session {
     /// The device has network again: what failed for the want of it is tried now, unless it was tried just before or
     /// the server said when.
     pub(crate) fn network_is_back(&mut self, ctx: &mut Ctx) {
-        let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.told_when) else { return };
+        let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.told_when) else {
+            return;
+        };
         let earliest = ctx.now.mono.max(trouble.failed_at + LEAST_REFRESH_GAP_MS);
         if self.refreshing.is_none() && earliest < trouble.next_attempt {
             trouble.next_attempt = earliest;
@@ -356,12 +434,17 @@ impl Session {
 
     /// How long the present token is valid yet.
     fn left_ms(&self, ctx: &Ctx) -> u64 {
-        self.holding.as_ref().map_or(0, |holding| holding.life.valid_until().since(ctx.now.mono))
+        self.holding
+            .as_ref()
+            .map_or(0, |holding| holding.life.valid_until().since(ctx.now.mono))
     }
 
     fn try_again_in(&mut self, ctx: &mut Ctx, error: Error, delay_ms: u64, told_when: bool) {
         let retries = self.trouble.as_ref().map_or(0, |trouble| trouble.retries);
-        let since_unix_ms = self.trouble.as_ref().map_or(ctx.now.unix_ms, |trouble| trouble.since_unix_ms);
+        let since_unix_ms = self
+            .trouble
+            .as_ref()
+            .map_or(ctx.now.unix_ms, |trouble| trouble.since_unix_ms);
         let next_attempt = ctx.now.mono + delay_ms.max(LEAST_RETRY_MS);
         self.refreshing = None;
         self.attempts_ended += 1;

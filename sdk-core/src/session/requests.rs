@@ -29,7 +29,12 @@ impl Secrets<'_> {
             "refresh" => self.refresh.map(RefreshToken::expose),
             _ => None,
         };
-        let credential = || self.credentials.iter().find(|(n, _)| n == name).map(|(_, value)| value.expose());
+        let credential = || {
+            self.credentials
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| value.expose())
+        };
         secret.or_else(credential).map(Json::from)
     }
 }
@@ -40,7 +45,10 @@ pub(crate) fn request(options: &SessionOptions, endpoint: &Endpoint, secrets: Se
         Some(template) => Some(template.filled(&|name| secrets.fill(name))),
         // Login without a template: the credentials as they were given.
         None if !secrets.credentials.is_empty() => {
-            let members = secrets.credentials.iter().map(|(name, value)| (name.clone(), value.expose().into()));
+            let members = secrets
+                .credentials
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose().into()));
             Some(Json::object(members))
         }
         None => None,
@@ -62,7 +70,11 @@ pub(crate) fn request(options: &SessionOptions, endpoint: &Endpoint, secrets: Se
 }
 
 /// The request for a one-time ticket (W2).
-pub(crate) fn ticket_request(options: &SessionOptions, ticket: &TicketOptions, secrets: Secrets<'_>) -> HttpRequest {
+pub(crate) fn ticket_request(
+    options: &SessionOptions,
+    ticket: &TicketOptions,
+    secrets: Secrets<'_>,
+) -> HttpRequest {
     let endpoint = Endpoint {
         method: ticket.method,
         path: ticket.url.clone(),
@@ -121,8 +133,11 @@ pub(crate) fn judge(
         return match granted(options, endpoint, cookies, &answer, now) {
             Some(granted) => Verdict::Granted(Box::new(granted)),
             None => Verdict::Unreachable(
-                Error::new(ErrorKind::MalformedAnswer, "the answer holds no token where the options look for one")
-                    .with_status(status),
+                Error::new(
+                    ErrorKind::MalformedAnswer,
+                    "the answer holds no token where the options look for one",
+                )
+                .with_status(status),
                 None,
             ),
         };
@@ -158,19 +173,46 @@ fn granted(
     answer: &HttpAnswer,
     now: Now,
 ) -> Option<Granted> {
-    let body = answer.body.as_ref().and_then(|body| Json::parse(body.expose())).unwrap_or(Json::Null);
-    let text = |pointer: &str| body.at(pointer).and_then(Json::as_str).filter(|text| !text.is_empty());
-    let seconds = body.at(&endpoint.expires_in).and_then(Json::as_f64).filter(|s| *s > 0.0);
+    let body = answer
+        .body
+        .as_ref()
+        .and_then(|body| Json::parse(body.expose()))
+        .unwrap_or(Json::Null);
+    let text = |pointer: &str| {
+        body.at(pointer)
+            .and_then(Json::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let seconds = body
+        .at(&endpoint.expires_in)
+        .and_then(Json::as_f64)
+        .filter(|s| *s > 0.0);
     let mut expires_in_ms = seconds.map(|s| (s * 1000.0) as u64);
-    let user = body.at(&endpoint.user).filter(|user| **user != Json::Null).cloned();
+    let user = body
+        .at(&endpoint.user)
+        .filter(|user| **user != Json::Null)
+        .cloned();
     let (access, refresh, cookies) = if options.is_cookie() {
         expires_in_ms = expires_in_ms.or_else(|| cookies::lifetime_ms(&answer.set_cookies, now.unix_ms));
-        (AccessToken::new(""), None, cookies::merged(cookies, &answer.set_cookies, now.unix_ms))
+        (
+            AccessToken::new(""),
+            None,
+            cookies::merged(cookies, &answer.set_cookies, now.unix_ms),
+        )
     } else {
-        (AccessToken::from(text(&endpoint.access)?), text(&endpoint.refresh).map(RefreshToken::from), None)
+        (
+            AccessToken::from(text(&endpoint.access)?),
+            text(&endpoint.refresh).map(RefreshToken::from),
+            None,
+        )
     };
     Some(Granted {
-        grant: TokenGrant { access, refresh, expires_in_ms, user },
+        grant: TokenGrant {
+            access,
+            refresh,
+            expires_in_ms,
+            user,
+        },
         cookies,
         server_unix_ms: answer.date_unix_ms,
     })
@@ -179,16 +221,34 @@ fn granted(
 /// The ticket in an answer.
 pub(crate) fn ticket_of(ticket: &TicketOptions, answer: &HttpAnswer) -> Option<Secret> {
     let body = Json::parse(answer.body.as_ref()?.expose())?;
-    body.at(&ticket.pointer).and_then(Json::as_str).filter(|text| !text.is_empty()).map(Secret::from)
+    body.at(&ticket.pointer)
+        .and_then(Json::as_str)
+        .filter(|text| !text.is_empty())
+        .map(Secret::from)
 }
 
 /// What a server says about its refusal, where servers usually say it: short, and without anything that looks like a
 /// token.
 fn server_words(body: &Json) -> Option<String> {
-    let places = ["/detail", "/message", "/error_description", "/error/message", "/error", "/code"];
-    let text = places.iter().find_map(|place| body.at(place).and_then(Json::as_str))?;
-    let cut: String = text.chars().filter(|c| !c.is_control()).take(LONGEST_DETAIL).collect();
-    let words = cut.split(' ').map(|word| if word.len() > 24 { "…" } else { word });
+    let places = [
+        "/detail",
+        "/message",
+        "/error_description",
+        "/error/message",
+        "/error",
+        "/code",
+    ];
+    let text = places
+        .iter()
+        .find_map(|place| body.at(place).and_then(Json::as_str))?;
+    let cut: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST_DETAIL)
+        .collect();
+    let words = cut
+        .split(' ')
+        .map(|word| if word.len() > 24 { "…" } else { word });
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
@@ -197,35 +257,67 @@ mod tests {
     use super::*;
     use crate::time::Mono;
 
-    const NOW: Now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    const NOW: Now = Now {
+        mono: Mono(0),
+        unix_ms: 1_700_000_000_000,
+    };
 
     fn refresh_verdict(status: u16, body: &str) -> Verdict {
-        let options = SessionOptions { base_url: "https://h".into(), ..SessionOptions::default() };
+        let options = SessionOptions {
+            base_url: "https://h".into(),
+            ..SessionOptions::default()
+        };
         let endpoint = options.resolved_endpoints().refresh.unwrap();
-        let answer = HttpAnswer { status, body: Some(body.into()), ..HttpAnswer::default() };
-        judge(&Question::Refresh(&[400, 401]), &options, &endpoint, None, Ok(answer), NOW)
+        let answer = HttpAnswer {
+            status,
+            body: Some(body.into()),
+            ..HttpAnswer::default()
+        };
+        judge(
+            &Question::Refresh(&[400, 401]),
+            &options,
+            &endpoint,
+            None,
+            Ok(answer),
+            NOW,
+        )
     }
 
     #[test]
     fn s8_refused_is_not_unreachable() {
-        assert!(matches!(refresh_verdict(401, r#"{"detail":"Token is blacklisted"}"#), Verdict::Refused(_)));
+        assert!(matches!(
+            refresh_verdict(401, r#"{"detail":"Token is blacklisted"}"#),
+            Verdict::Refused(_)
+        ));
         assert!(matches!(refresh_verdict(400, ""), Verdict::Refused(_)));
-        assert!(matches!(refresh_verdict(401, "<html>Captive portal</html>"), Verdict::Unreachable(..)));
+        assert!(matches!(
+            refresh_verdict(401, "<html>Captive portal</html>"),
+            Verdict::Unreachable(..)
+        ));
         for status in [200, 302, 403, 404, 429, 500, 503] {
-            assert!(matches!(refresh_verdict(status, "<html>"), Verdict::Unreachable(..)), "{status}");
+            assert!(
+                matches!(refresh_verdict(status, "<html>"), Verdict::Unreachable(..)),
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn s1_any_2xx_with_a_token_is_success() {
         for status in [200, 201, 202] {
-            assert!(matches!(refresh_verdict(status, r#"{"access":"a","refresh":"r"}"#), Verdict::Granted(_)));
+            assert!(matches!(
+                refresh_verdict(status, r#"{"access":"a","refresh":"r"}"#),
+                Verdict::Granted(_)
+            ));
         }
     }
 
     #[test]
     fn a_servers_words_lose_what_may_be_a_token() {
-        let body = Json::object([("detail", Json::from("bad token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2ln today"))]);
+        let body = Json::object([(
+            "detail",
+            Json::from("bad token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2ln today"),
+        )]);
         assert_eq!(server_words(&body).as_deref(), Some("bad token … today"));
     }
 }

@@ -56,7 +56,11 @@ impl Session {
     }
 
     fn token_expired_if_so(&mut self, ctx: &mut Ctx) {
-        if self.holding.as_ref().is_some_and(|holding| ctx.now.mono >= holding.life.valid_until()) {
+        if self
+            .holding
+            .as_ref()
+            .is_some_and(|holding| ctx.now.mono >= holding.life.valid_until())
+        {
             self.token_expired(ctx);
         }
     }
@@ -64,33 +68,59 @@ impl Session {
     pub(crate) fn login(&mut self, ctx: &mut Ctx, call: CallId, credentials: &[(String, Secret)]) {
         let Some(endpoint) = self.endpoints.login.clone() else {
             let error = Error::new(ErrorKind::Unsupported, "this session has no login endpoint");
-            return ctx.emit(Output::Reply { call, result: Err(error) });
+            return ctx.emit(Output::Reply {
+                call,
+                result: Err(error),
+            });
         };
         self.supersede_sign_ins(ctx);
-        let request = request(&self.options, &endpoint, Secrets { credentials, ..Secrets::default() });
+        let request = request(
+            &self.options,
+            &endpoint,
+            Secrets {
+                credentials,
+                ..Secrets::default()
+            },
+        );
         let effect = self.await_answer(ctx, Step::Login { call });
         ctx.emit(Output::Http { effect, request });
     }
 
     pub(super) fn login_answered(&mut self, ctx: &mut Ctx, call: CallId, answer: Result<HttpAnswer, Error>) {
-        let Some(endpoint) = self.endpoints.login.clone() else { return };
+        let Some(endpoint) = self.endpoints.login.clone() else {
+            return;
+        };
         let granted = match judge(&Question::Login, &self.options, &endpoint, None, answer, ctx.now) {
             Verdict::Granted(granted) => *granted,
             Verdict::Refused(error) | Verdict::Unreachable(error, _) => {
-                return ctx.emit(Output::Reply { call, result: Err(error) });
+                return ctx.emit(Output::Reply {
+                    call,
+                    result: Err(error),
+                });
             }
         };
         let claims = Holding::claims_of(&granted.grant.access);
         let received = self.received(ctx);
-        let life = Life::of_issued(claims.as_ref(), granted.grant.expires_in_ms, granted.server_unix_ms, received);
+        let life = Life::of_issued(
+            claims.as_ref(),
+            granted.grant.expires_in_ms,
+            granted.server_unix_ms,
+            received,
+        );
         self.sign_in(ctx, call, granted.grant, granted.cookies, life);
     }
 
     /// The application brings a pair from elsewhere.
     pub(crate) fn adopt_grant(&mut self, ctx: &mut Ctx, call: CallId, grant: TokenGrant) {
         if self.options.is_callback() {
-            let error = Error::new(ErrorKind::Unsupported, "a callback session pulls its tokens; they cannot be pushed");
-            return ctx.emit(Output::Reply { call, result: Err(error) });
+            let error = Error::new(
+                ErrorKind::Unsupported,
+                "a callback session pulls its tokens; they cannot be pushed",
+            );
+            return ctx.emit(Output::Reply {
+                call,
+                result: Err(error),
+            });
         }
         self.supersede_sign_ins(ctx);
         let claims = Holding::claims_of(&grant.access);
@@ -98,7 +128,14 @@ impl Session {
         self.sign_in(ctx, call, grant, None, life);
     }
 
-    fn sign_in(&mut self, ctx: &mut Ctx, call: CallId, grant: TokenGrant, cookies: Option<Secret>, life: Life) {
+    fn sign_in(
+        &mut self,
+        ctx: &mut Ctx,
+        call: CallId,
+        grant: TokenGrant,
+        cookies: Option<Secret>,
+        life: Life,
+    ) {
         // Whatever was out for the user before is late from here on (S9).
         self.forget_user(ctx);
         self.restoring = false;
@@ -118,7 +155,14 @@ impl Session {
         holding.set_expires_at(ctx);
         if self.durable {
             let next = holding.clone();
-            self.swap_store(ctx, Some(&next), Step::StoreSignIn { call, holding: Box::new(holding) });
+            self.swap_store(
+                ctx,
+                Some(&next),
+                Step::StoreSignIn {
+                    call,
+                    holding: Box::new(holding),
+                },
+            );
         } else {
             self.signed_in(ctx, call, holding);
         }
@@ -149,7 +193,9 @@ impl Session {
     /// least one write, so none has a higher number than the version that came with it.
     fn rotation_above(&self, stored: Option<u64>) -> u64 {
         let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
-        ours.max(stored.unwrap_or(0)).max(self.store_version.0).saturating_add(1)
+        ours.max(stored.unwrap_or(0))
+            .max(self.store_version.0)
+            .saturating_add(1)
     }
 
     fn signed_in(&mut self, ctx: &mut Ctx, call: CallId, holding: Holding) {
@@ -158,7 +204,10 @@ impl Session {
         let user = holding.user.clone();
         self.identity += 1;
         self.adopt(ctx, holding, Change::SignedIn);
-        ctx.emit(Output::Reply { call, result: Ok(Reply::SignedIn { user }) });
+        ctx.emit(Output::Reply {
+            call,
+            result: Ok(Reply::SignedIn { user }),
+        });
     }
 
     /// Signs out: here at once and in any case, at the server if it can be reached (S11).
@@ -181,7 +230,10 @@ impl Session {
     /// Answers the sign-outs that are done: the server has answered or was given up, and the store is clear, so that a
     /// program which ends next leaves nothing behind.
     pub(super) fn answer_logouts(&mut self, ctx: &mut Ctx) {
-        let clearing = self.pending.iter().any(|p| matches!(p.step, Step::ClearStore { .. }));
+        let clearing = self
+            .pending
+            .iter()
+            .any(|p| matches!(p.step, Step::ClearStore { .. }));
         if clearing || self.logouts.is_empty() {
             return;
         }
@@ -190,8 +242,13 @@ impl Session {
             if self.pending.iter().any(|p| revoking(&p.step)) {
                 self.logouts.push(logout);
             } else {
-                let result = Ok(Reply::SignedOut { revoked: logout.revoked });
-                ctx.emit(Output::Reply { call: logout.call, result });
+                let result = Ok(Reply::SignedOut {
+                    revoked: logout.revoked,
+                });
+                ctx.emit(Output::Reply {
+                    call: logout.call,
+                    result,
+                });
             }
         }
     }
@@ -217,7 +274,10 @@ impl Session {
         }
         if self.durable && cause != SignOutCause::SignedOutElsewhere {
             // The user's own will clears whatever is there.
-            let keep = left.as_ref().filter(|_| cause != SignOutCause::LoggedOut).map(|holding| holding.rotation);
+            let keep = left
+                .as_ref()
+                .filter(|_| cause != SignOutCause::LoggedOut)
+                .map(|holding| holding.rotation);
             self.clear_store(ctx, 1, keep);
         }
         self.publish(ctx);
@@ -228,7 +288,9 @@ impl Session {
 
     /// Stops waiting for everything that is out for the user.
     fn forget_user(&mut self, ctx: &mut Ctx) {
-        self.forget(ctx, |step| !matches!(step, Step::Revoke { .. } | Step::Verify { .. }));
+        self.forget(ctx, |step| {
+            !matches!(step, Step::Revoke { .. } | Step::Verify { .. })
+        });
         self.refreshing = None;
         self.other_holder = None;
         self.refused = false;
@@ -253,7 +315,9 @@ impl Session {
                 self.store_version = snapshot.version;
                 match snapshot.session {
                     // It was our pair that was old, not the session: another holder has the next one (S8).
-                    Some(stored) if self.holding.is_none() && keep.is_some_and(|ours| stored.rotation > ours) => {
+                    Some(stored)
+                        if self.holding.is_none() && keep.is_some_and(|ours| stored.rotation > ours) =>
+                    {
                         let holding = self.read_from(ctx, *stored);
                         self.identity += 1;
                         self.take_up(ctx, holding);
@@ -283,15 +347,26 @@ impl Session {
             (None, _) => Error::new(ErrorKind::Unsupported, "this session has no verify endpoint"),
             (_, None) => Error::new(ErrorKind::SignedOut, "nobody is signed in"),
         };
-        ctx.emit(Output::Reply { call, result: Err(error) });
+        ctx.emit(Output::Reply {
+            call,
+            result: Err(error),
+        });
     }
 
     /// A sign-in that was still out when something newer came: its caller hears so.
     fn supersede_sign_ins(&mut self, ctx: &mut Ctx) {
-        for step in self.forget(ctx, |step| matches!(step, Step::Login { .. } | Step::StoreSignIn { .. })) {
+        for step in self.forget(ctx, |step| {
+            matches!(step, Step::Login { .. } | Step::StoreSignIn { .. })
+        }) {
             if let Step::Login { call } | Step::StoreSignIn { call, .. } = step {
-                let error = Error::new(ErrorKind::Superseded, "a newer sign-in or sign-out took this one's place");
-                ctx.emit(Output::Reply { call, result: Err(error) });
+                let error = Error::new(
+                    ErrorKind::Superseded,
+                    "a newer sign-in or sign-out took this one's place",
+                );
+                ctx.emit(Output::Reply {
+                    call,
+                    result: Err(error),
+                });
             }
         }
     }

@@ -21,7 +21,11 @@ impl Socket {
 
     /// The live connection may have been silent for too long: look.
     pub(super) fn heartbeat_due(&mut self, ctx: &mut Ctx, conn: ConnId) {
-        if self.live.as_ref().is_some_and(|live| live.id == conn && live.doomed.is_none()) {
+        if self
+            .live
+            .as_ref()
+            .is_some_and(|live| live.id == conn && live.doomed.is_none())
+        {
             ctx.emit(Output::ReadActivity { conn });
         }
     }
@@ -29,14 +33,21 @@ impl Socket {
     /// When something was last received, in the machine's time.
     pub(crate) fn activity(&mut self, ctx: &mut Ctx, conn: ConnId, last_received: Mono) {
         let heartbeat = &self.options.heartbeat;
-        let Some(live) = self.live.as_mut().filter(|live| live.id == conn && live.doomed.is_none()) else { return };
+        let Some(live) = self
+            .live
+            .as_mut()
+            .filter(|live| live.id == conn && live.doomed.is_none())
+        else {
+            return;
+        };
         let now = ctx.now.mono;
         match live.pinged_at {
             Some(pinged_at) if last_received < pinged_at => {
                 if now.since(pinged_at) >= heartbeat.timeout_ms {
                     self.end_live(ctx, Ended::Silent, 0);
                 } else {
-                    ctx.timers.set(Timer::Heartbeat(conn), pinged_at + heartbeat.timeout_ms);
+                    ctx.timers
+                        .set(Timer::Heartbeat(conn), pinged_at + heartbeat.timeout_ms);
                 }
             }
             _ if now.since(last_received) >= heartbeat.interval_ms => {
@@ -61,29 +72,55 @@ impl Socket {
     /// Ends the live connection for a reason of ours and waits for its end, because messages that it did not send
     /// come back with it. Code 0: no closing handshake, there is nobody to shake hands with.
     pub(super) fn end_live(&mut self, ctx: &mut Ctx, why: Ended, code: u16) {
-        let Some(live) = self.live.as_mut().filter(|live| live.doomed.is_none()) else { return };
+        let Some(live) = self.live.as_mut().filter(|live| live.doomed.is_none()) else {
+            return;
+        };
         let conn = live.id;
         live.doomed = Some(why);
         live.aborted = code == 0;
         ctx.emit(Output::Indirect { socket: self.id });
         ctx.emit(match code {
             0 => Output::Abort { conn },
-            code => Output::Close { conn, code, reason: String::new() },
+            code => Output::Close {
+                conn,
+                code,
+                reason: String::new(),
+            },
         });
         ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
     }
 
     /// Closes a connection that the application no longer uses; `fails` says what becomes of messages it did not send.
-    pub(super) fn retire(&mut self, ctx: &mut Ctx, conn: ConnId, code: u16, reason: &str, fails: Option<Error>) {
+    pub(super) fn retire(
+        &mut self,
+        ctx: &mut Ctx,
+        conn: ConnId,
+        code: u16,
+        reason: &str,
+        fails: Option<Error>,
+    ) {
         Self::forget_timers(ctx, conn);
-        self.draining.push(Draining { conn, fails, flushed: false, aborted: false });
+        self.draining.push(Draining {
+            conn,
+            fails,
+            flushed: false,
+            aborted: false,
+        });
         ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
-        ctx.emit(Output::Close { conn, code, reason: reason.to_owned() });
+        ctx.emit(Output::Close {
+            conn,
+            code,
+            reason: reason.to_owned(),
+        });
     }
 
     /// A connection that is being closed has sent all that it was given.
     pub(crate) fn flushed(&mut self, ctx: &mut Ctx, conn: ConnId) {
-        if let Some(old) = self.draining.iter_mut().find(|old| old.conn == conn && old.fails.is_none()) {
+        if let Some(old) = self
+            .draining
+            .iter_mut()
+            .find(|old| old.conn == conn && old.fails.is_none())
+        {
             old.flushed = true;
             self.flush_queue(ctx);
         }
@@ -95,7 +132,9 @@ impl Socket {
         if let Some(ticket) = self.ticket.take() {
             ctx.timers.clear(Timer::Effect(ticket.effect));
             ctx.tickets.remove(&ticket.effect);
-            ctx.emit(Output::Cancel { effect: ticket.effect });
+            ctx.emit(Output::Cancel {
+                effect: ticket.effect,
+            });
         }
         if let Some(candidate) = self.candidate.take() {
             Self::abort(ctx, candidate.id);
@@ -112,19 +151,35 @@ impl Socket {
     /// A connection that was to end did not. First it is dropped, and what it did not send comes back with its end; when
     /// even that does not come, it is over for us.
     pub(super) fn drain_timed_out(&mut self, ctx: &mut Ctx, session: &mut Session, conn: ConnId) {
-        let draining = self.draining.iter_mut().find(|old| old.conn == conn).map(|old| &mut old.aborted);
-        let live = self.live.as_mut().filter(|live| live.id == conn).map(|live| &mut live.aborted);
+        let draining = self
+            .draining
+            .iter_mut()
+            .find(|old| old.conn == conn)
+            .map(|old| &mut old.aborted);
+        let live = self
+            .live
+            .as_mut()
+            .filter(|live| live.id == conn)
+            .map(|live| &mut live.aborted);
         if let Some(aborted) = draining.or(live).filter(|aborted| !**aborted) {
             *aborted = true;
             ctx.emit(Output::Abort { conn });
             return ctx.timers.set(Timer::Drain(conn), ctx.now.mono + DRAIN_MS);
         }
-        let end = ConnEnd::Lost { detail: "it did not end in time".into(), refused: false };
+        let end = ConnEnd::Lost {
+            detail: "it did not end in time".into(),
+            refused: false,
+        };
         self.conn_ended(ctx, session, conn, end, Vec::new());
     }
 
     pub(super) fn forget_timers(ctx: &mut Ctx, conn: ConnId) {
-        for timer in [Timer::Attempt(conn), Timer::Healthy(conn), Timer::Heartbeat(conn), Timer::Drain(conn)] {
+        for timer in [
+            Timer::Attempt(conn),
+            Timer::Healthy(conn),
+            Timer::Heartbeat(conn),
+            Timer::Drain(conn),
+        ] {
             ctx.timers.clear(timer);
         }
     }

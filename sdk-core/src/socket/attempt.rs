@@ -25,7 +25,16 @@ impl Socket {
             return;
         }
         if !self.needs_session() {
-            return self.dial(ctx, handover, 0, Carried { access: None, cookies: None, ticket: None });
+            return self.dial(
+                ctx,
+                handover,
+                0,
+                Carried {
+                    access: None,
+                    cookies: None,
+                    ticket: None,
+                },
+            );
         }
         match session.pass(ctx) {
             // After a refusal the next attempt carries another token, or does not happen (W8).
@@ -33,7 +42,11 @@ impl Socket {
                 session.token_rejected(ctx, number);
                 self.wait_for_newer_token(ctx, session);
             }
-            Pass::Token { access, cookies, number } => {
+            Pass::Token {
+                access,
+                cookies,
+                number,
+            } => {
                 if let Credential::Ticket(ticket) = &self.options.credential {
                     let request = ticket_request(session.options(), ticket, session.secrets());
                     let effect = ctx.effect();
@@ -41,10 +54,18 @@ impl Socket {
                     ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
                     ctx.tickets.insert(effect, self.id);
                     ctx.emit(Output::Http { effect, request });
-                    self.ticket = Some(Ticket { effect, token: number, handover });
+                    self.ticket = Some(Ticket {
+                        effect,
+                        token: number,
+                        handover,
+                    });
                     self.unless_live(Phase::Authenticating);
                 } else {
-                    let carried = Carried { access: Some(&access), cookies: cookies.as_ref(), ticket: None };
+                    let carried = Carried {
+                        access: Some(&access),
+                        cookies: cookies.as_ref(),
+                        ticket: None,
+                    };
                     self.dial(ctx, handover, number, carried);
                 }
             }
@@ -66,7 +87,10 @@ impl Socket {
         }
         match session.next_attempt() {
             Some(next) => {
-                let cause = Error::new(ErrorKind::Refused, "the server refused the token, and there is no other yet");
+                let cause = Error::new(
+                    ErrorKind::Refused,
+                    "the server refused the token, and there is no other yet",
+                );
                 self.wait_until(ctx, Ended::NoToken { cause }, next + 1);
             }
             None => self.phase = Phase::Authenticating,
@@ -82,28 +106,46 @@ impl Socket {
         answer: Result<HttpAnswer, Error>,
     ) {
         let asked = self.ticket.take_if(|ticket| ticket.effect == effect);
-        let Some(Ticket { token, handover, .. }) = asked else { return };
+        let Some(Ticket { token, handover, .. }) = asked else {
+            return;
+        };
         ctx.timers.clear(Timer::Effect(effect));
-        let Credential::Ticket(options) = &self.options.credential else { return };
+        let Credential::Ticket(options) = &self.options.credential else {
+            return;
+        };
         let answer = match answer {
             Ok(answer) => answer,
             Err(cause) => return self.attempt_failed(ctx, session, Ended::NoToken { cause }, handover, None),
         };
-        let ticket = if (200..300).contains(&answer.status) { ticket_of(options, &answer) } else { None };
+        let ticket = if (200..300).contains(&answer.status) {
+            ticket_of(options, &answer)
+        } else {
+            None
+        };
         match (ticket, answer.status) {
             (Some(ticket), _) => {
-                let carried = Carried { access: None, cookies: None, ticket: Some(&ticket) };
+                let carried = Carried {
+                    access: None,
+                    cookies: None,
+                    ticket: Some(&ticket),
+                };
                 self.dial(ctx, handover, token, carried);
             }
             (None, status @ (401 | 403)) => self.auth_refused(ctx, session, Ended::Http { status }, token),
             (None, status) => {
                 let (kind, message) = match status {
-                    200..300 => (ErrorKind::MalformedAnswer, "the answer holds no ticket where the options look for one"),
+                    200..300 => (
+                        ErrorKind::MalformedAnswer,
+                        "the answer holds no ticket where the options look for one",
+                    ),
                     _ => (ErrorKind::Unreachable, "the server could not give a ticket"),
                 };
                 let cause = Error::new(kind, message).with_status(status);
                 let clock = answer.date_unix_ms.unwrap_or(ctx.now.unix_ms);
-                let hint = answer.retry_after.as_deref().and_then(|text| retry_after_ms(text, clock));
+                let hint = answer
+                    .retry_after
+                    .as_deref()
+                    .and_then(|text| retry_after_ms(text, clock));
                 self.attempt_failed(ctx, session, Ended::NoToken { cause }, handover, hint);
             }
         }
@@ -115,16 +157,35 @@ impl Socket {
         self.event(
             ctx,
             SocketEvent::Attempt {
-                attempt: if handover { self.handover_failures } else { self.attempts }.saturating_add(1),
+                attempt: if handover {
+                    self.handover_failures
+                } else {
+                    self.attempts
+                }
+                .saturating_add(1),
                 placement: placement::name(&self.options.credential),
                 token,
                 handover,
             },
         );
-        ctx.timers.set(Timer::Attempt(conn), ctx.now.mono + self.options.connect_timeout_ms);
-        self.candidate = Some(Conn { id: conn, token, opened: None, pinged_at: None, doomed: None, aborted: false });
+        ctx.timers.set(
+            Timer::Attempt(conn),
+            ctx.now.mono + self.options.connect_timeout_ms,
+        );
+        self.candidate = Some(Conn {
+            id: conn,
+            token,
+            opened: None,
+            pinged_at: None,
+            doomed: None,
+            aborted: false,
+        });
         self.unless_live(Phase::Connecting);
-        ctx.emit(Output::Connect { conn, socket: self.id, request });
+        ctx.emit(Output::Connect {
+            conn,
+            socket: self.id,
+            request,
+        });
     }
 
     /// The upgrade was accepted.
@@ -136,8 +197,13 @@ impl Socket {
         subprotocol: Option<String>,
     ) {
         let waits_for_welcome = self.options.ready.is_some();
-        let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.id == conn) else { return };
-        candidate.opened = Some(Opened { at: ctx.now.mono, subprotocol });
+        let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.id == conn) else {
+            return;
+        };
+        candidate.opened = Some(Opened {
+            at: ctx.now.mono,
+            subprotocol,
+        });
         if !waits_for_welcome {
             self.ready(ctx, session);
         }
@@ -145,7 +211,10 @@ impl Socket {
 
     /// The inspector noticed something.
     pub(crate) fn noticed(&mut self, ctx: &mut Ctx, session: &mut Session, conn: ConnId, notice: Notice) {
-        let is_candidate = self.candidate.as_ref().is_some_and(|candidate| candidate.id == conn);
+        let is_candidate = self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.id == conn);
         let is_live = self.live.as_ref().is_some_and(|live| live.id == conn);
         match notice {
             Notice::Ready if is_candidate => self.ready(ctx, session),
@@ -177,21 +246,37 @@ impl Socket {
         }
         let opened_at = conn.opened.as_ref().map_or(ctx.now.mono, |opened| opened.at);
         let subprotocol = conn.opened.as_ref().and_then(|opened| opened.subprotocol.clone());
-        ctx.timers.set(Timer::Healthy(conn.id), opened_at + self.options.reconnect.healthy_after_ms);
+        ctx.timers.set(
+            Timer::Healthy(conn.id),
+            opened_at + self.options.reconnect.healthy_after_ms,
+        );
         if self.options.heartbeat.interval_ms > 0 {
-            ctx.timers.set(Timer::Heartbeat(conn.id), ctx.now.mono + self.options.heartbeat.interval_ms);
+            ctx.timers.set(
+                Timer::Heartbeat(conn.id),
+                ctx.now.mono + self.options.heartbeat.interval_ms,
+            );
         }
         self.live = Some(conn);
         self.phase = Phase::Open;
         self.handover_failures = 0;
-        self.event(ctx, SocketEvent::Opened { subprotocol, handover });
+        self.event(
+            ctx,
+            SocketEvent::Opened {
+                subprotocol,
+                handover,
+            },
+        );
         self.flush_queue(ctx);
         // A token that was refreshed while this one was on its way is shown at once.
         self.session_changed(ctx, session, Change::Refreshed);
     }
 
     pub(super) fn attempt_timed_out(&mut self, ctx: &mut Ctx, session: &mut Session, conn: ConnId) {
-        if self.candidate.as_ref().is_some_and(|candidate| candidate.id == conn) {
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.id == conn)
+        {
             let handover = self.live.is_some();
             self.candidate = None;
             Self::abort(ctx, conn);

@@ -28,13 +28,18 @@ impl Socket {
         conn: ConnId,
         failure: ConnectFailure,
     ) {
-        let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else { return };
+        let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) else {
+            return;
+        };
         ctx.conns.remove(&conn);
         Self::forget_timers(ctx, conn);
         let handover = self.live.is_some();
         match failure {
             // Real servers refuse an expired token with either (W7).
-            ConnectFailure::Http { status: status @ (401 | 403), .. } => {
+            ConnectFailure::Http {
+                status: status @ (401 | 403),
+                ..
+            } => {
                 self.auth_refused(ctx, session, Ended::Http { status }, candidate.token);
             }
             ConnectFailure::Http { status, retry_after } => {
@@ -61,7 +66,10 @@ impl Socket {
         if let Some(at) = self.draining.iter().position(|old| old.conn == conn) {
             let old = self.draining.swap_remove(at);
             if let Some(error) = old.fails {
-                let failed = unsent.into_iter().map(|(send, _)| (send, error.clone())).collect();
+                let failed = unsent
+                    .into_iter()
+                    .map(|(send, _)| (send, error.clone()))
+                    .collect();
                 self.fail(ctx, failed);
             } else {
                 self.outbox.put_back(unsent, ctx.now.mono);
@@ -92,7 +100,10 @@ impl Socket {
         ctx.emit(Output::Indirect { socket: self.id });
         self.outbox.put_back(unsent, ctx.now.mono);
         self.watch_age(ctx);
-        if live.opened.is_some_and(|opened| ctx.now.mono.since(opened.at) >= FORGIVEN_MS) {
+        if live
+            .opened
+            .is_some_and(|opened| ctx.now.mono.since(opened.at) >= FORGIVEN_MS)
+        {
             self.stop_on_repeat = false;
         }
         let (ended, refused) = match live.doomed {
@@ -102,14 +113,30 @@ impl Socket {
         };
         if self.candidate.is_some() || self.ticket.is_some() {
             // A handover was under way: it is now the reconnect.
-            self.phase = if self.candidate.is_some() { Phase::Connecting } else { Phase::Authenticating };
+            self.phase = if self.candidate.is_some() {
+                Phase::Connecting
+            } else {
+                Phase::Authenticating
+            };
             if let Some(ticket) = &mut self.ticket {
                 ticket.handover = false;
             }
-            return self.event(ctx, SocketEvent::Ended { ended, will_retry: true });
+            return self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended,
+                    will_retry: true,
+                },
+            );
         }
         if ended == Ended::Replaced {
-            self.event(ctx, SocketEvent::Ended { ended, will_retry: true });
+            self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended,
+                    will_retry: true,
+                },
+            );
             return self.begin(ctx, session);
         }
         self.judge(ctx, session, ended.clone(), refused, live.token, false);
@@ -149,7 +176,8 @@ impl Socket {
         self.event(ctx, SocketEvent::AuthRefused { ended: ended.clone() });
         // A token that has been replaced since says nothing about the one in use.
         let issued_after_refusal = session.is_current(token)
-            && (self.refusal.is_some_and(|refusal| token > refusal.mark) || session.just_replaced_refused(ctx, token));
+            && (self.refusal.is_some_and(|refusal| token > refusal.mark)
+                || session.just_replaced_refused(ctx, token));
         let hopeless = !self.needs_session() || issued_after_refusal || !session.can_refresh();
         if self.live.is_some() {
             // A handover was refused, and the old connection works. With a newer token there will be another handover;
@@ -221,11 +249,17 @@ impl Socket {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.options.reconnect.max_attempts.is_some_and(|most| self.attempts >= most)
+        self.options
+            .reconnect
+            .max_attempts
+            .is_some_and(|most| self.attempts >= most)
     }
 
     fn exhausted(&mut self, ctx: &mut Ctx, ended: &Ended) {
-        let error = Error::new(ErrorKind::AttemptsExhausted, "all allowed attempts to connect failed");
+        let error = Error::new(
+            ErrorKind::AttemptsExhausted,
+            "all allowed attempts to connect failed",
+        );
         self.finish(ctx, ClosedBy::AttemptsExhausted, ended, &error);
     }
 
@@ -235,7 +269,13 @@ impl Socket {
             // A handover told us to stop: the old connection goes as well, and the application hears of it.
             ctx.emit(Output::Indirect { socket: self.id });
             self.retire(ctx, live.id, 1000, "", Some(error.clone()));
-            self.event(ctx, SocketEvent::Ended { ended: ended.clone(), will_retry: false });
+            self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended: ended.clone(),
+                    will_retry: false,
+                },
+            );
         }
         self.finish(ctx, ClosedBy::Server, &ended, &error);
     }
@@ -246,7 +286,11 @@ impl Socket {
             _ => String::new(),
         };
         self.wanted = false;
-        self.phase = Phase::Closed { by, code: ended.code(), reason };
+        self.phase = Phase::Closed {
+            by,
+            code: ended.code(),
+            reason,
+        };
         self.fail_queue(ctx, error);
     }
 
@@ -268,7 +312,11 @@ fn refused_error(ended: &Ended) -> Error {
 /// The driver's word for an end, and whether it was a refusal.
 fn seen(end: ConnEnd) -> (Ended, bool) {
     match end {
-        ConnEnd::Closed { code, reason, refused } => (Ended::Closed { code, reason }, refused),
+        ConnEnd::Closed {
+            code,
+            reason,
+            refused,
+        } => (Ended::Closed { code, reason }, refused),
         ConnEnd::Lost { detail, refused } => (Ended::Lost { detail }, refused),
         // We closed it for the peer's violation: the code says what kind, as if the peer had said it.
         ConnEnd::Violation { code, detail } => (Ended::Closed { code, reason: detail }, false),

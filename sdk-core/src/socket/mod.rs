@@ -156,9 +156,19 @@ impl Socket {
         self.drop_connections(ctx, code, &reason, &error);
         let had_connected = self.phase != Phase::Idle;
         if had_connected && !matches!(self.phase, Phase::Closed { .. }) {
-            self.event(ctx, SocketEvent::Ended { ended: Ended::Asked, will_retry: false });
+            self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended: Ended::Asked,
+                    will_retry: false,
+                },
+            );
         }
-        self.phase = Phase::Closed { by: ClosedBy::Application, code, reason };
+        self.phase = Phase::Closed {
+            by: ClosedBy::Application,
+            code,
+            reason,
+        };
         self.fail_queue(ctx, &error);
     }
 
@@ -176,15 +186,26 @@ impl Socket {
     /// A message that the application could not write to a connection itself.
     pub(crate) fn send(&mut self, ctx: &mut Ctx, session: &Session, send: SendId, message: Message) {
         let refusal = if message.len() > self.options.limits.max_message_bytes {
-            Some(Error::new(ErrorKind::MessageTooLarge, "the message is larger than limits.maxMessageBytes"))
+            Some(Error::new(
+                ErrorKind::MessageTooLarge,
+                "the message is larger than limits.maxMessageBytes",
+            ))
         } else if self.needs_session() && session.identity().is_none() {
             // Whose would it be? (W10)
-            Some(Error::new(ErrorKind::SignedOut, "nobody is signed in to send this"))
+            Some(Error::new(
+                ErrorKind::SignedOut,
+                "nobody is signed in to send this",
+            ))
         } else {
             match &self.phase {
-                Phase::Idle => Some(Error::new(ErrorKind::NotConnected, "the socket was not told to connect")),
+                Phase::Idle => Some(Error::new(
+                    ErrorKind::NotConnected,
+                    "the socket was not told to connect",
+                )),
                 Phase::Closed { .. } => Some(Error::new(ErrorKind::Closed, "the socket is closed")),
-                Phase::Refused { .. } => Some(Error::new(ErrorKind::Refused, "the server refused this session")),
+                Phase::Refused { .. } => {
+                    Some(Error::new(ErrorKind::Refused, "the server refused this session"))
+                }
                 _ => None,
             }
         };
@@ -192,9 +213,14 @@ impl Socket {
             return self.fail(ctx, vec![(send, error)]);
         }
         if let Some(conn) = self.sendable() {
-            ctx.emit(Output::Transmit { conn, messages: vec![(send, message)] });
+            ctx.emit(Output::Transmit {
+                conn,
+                messages: vec![(send, message)],
+            });
         } else {
-            let failed = self.outbox.push(&self.options.outbox, send, message, ctx.now.mono);
+            let failed = self
+                .outbox
+                .push(&self.options.outbox, send, message, ctx.now.mono);
             self.fail(ctx, failed);
             self.watch_age(ctx);
         }
@@ -219,12 +245,21 @@ impl Socket {
     }
 
     fn signed_out(&mut self, ctx: &mut Ctx) {
-        let error = Error::new(ErrorKind::SignedOut, "the user signed out before the message was sent");
+        let error = Error::new(
+            ErrorKind::SignedOut,
+            "the user signed out before the message was sent",
+        );
         let was_connected = self.live.is_some();
         self.drop_connections(ctx, 1000, "signed out", &error);
         if was_connected {
             let cause = Error::new(ErrorKind::SignedOut, "the user signed out");
-            self.event(ctx, SocketEvent::Ended { ended: Ended::NoToken { cause }, will_retry: false });
+            self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended: Ended::NoToken { cause },
+                    will_retry: false,
+                },
+            );
         }
         self.fail_queue(ctx, &error);
         self.refusal = None;
@@ -234,11 +269,20 @@ impl Socket {
     }
 
     fn signed_in(&mut self, ctx: &mut Ctx, session: &mut Session) {
-        let error = Error::new(ErrorKind::IdentityChanged, "another user signed in before the message was sent");
+        let error = Error::new(
+            ErrorKind::IdentityChanged,
+            "another user signed in before the message was sent",
+        );
         let was_connected = self.live.is_some();
         self.drop_connections(ctx, 1000, "signed in again", &error);
         if was_connected {
-            self.event(ctx, SocketEvent::Ended { ended: Ended::Replaced, will_retry: self.wanted });
+            self.event(
+                ctx,
+                SocketEvent::Ended {
+                    ended: Ended::Replaced,
+                    will_retry: self.wanted,
+                },
+            );
         }
         self.fail_queue(ctx, &error);
         self.refusal = None;
@@ -275,7 +319,14 @@ impl Socket {
     }
 
     fn waits_for_token(&self) -> bool {
-        let waits = matches!(self.phase, Phase::Authenticating | Phase::Backoff { cause: Ended::NoToken { .. }, .. });
+        let waits = matches!(
+            self.phase,
+            Phase::Authenticating
+                | Phase::Backoff {
+                    cause: Ended::NoToken { .. },
+                    ..
+                }
+        );
         waits && self.live.is_none() && self.candidate.is_none() && self.ticket.is_none()
     }
 
@@ -308,8 +359,14 @@ impl Socket {
 
     /// Where a message may go right now: the live connection, unless older messages have still to move to it.
     fn sendable(&self) -> Option<ConnId> {
-        let moving = self.draining.iter().any(|old| old.fails.is_none() && !old.flushed);
-        self.live.as_ref().filter(|live| live.doomed.is_none() && !moving).map(|live| live.id)
+        let moving = self
+            .draining
+            .iter()
+            .any(|old| old.fails.is_none() && !old.flushed);
+        self.live
+            .as_ref()
+            .filter(|live| live.doomed.is_none() && !moving)
+            .map(|live| live.id)
     }
 
     /// Sends what waits, in order, and lets the application write itself from there on.
@@ -320,7 +377,10 @@ impl Socket {
             let messages = self.outbox.take_all();
             ctx.emit(Output::Transmit { conn, messages });
         }
-        ctx.emit(Output::Direct { socket: self.id, conn });
+        ctx.emit(Output::Direct {
+            socket: self.id,
+            conn,
+        });
     }
 
     fn watch_age(&mut self, ctx: &mut Ctx) {
@@ -340,8 +400,18 @@ impl Socket {
 
     fn fail(&self, ctx: &mut Ctx, failed: Failed) {
         for (send, error) in failed {
-            self.event(ctx, SocketEvent::SendFailed { send: send.0, error: error.clone() });
-            ctx.emit(Output::SendFailed { socket: self.id, send, error });
+            self.event(
+                ctx,
+                SocketEvent::SendFailed {
+                    send: send.0,
+                    error: error.clone(),
+                },
+            );
+            ctx.emit(Output::SendFailed {
+                socket: self.id,
+                send,
+                error,
+            });
         }
     }
 
@@ -352,7 +422,10 @@ impl Socket {
     }
 
     fn event(&self, ctx: &mut Ctx, event: SocketEvent) {
-        ctx.emit(Output::SocketEvent { socket: self.id, event });
+        ctx.emit(Output::SocketEvent {
+            socket: self.id,
+            event,
+        });
     }
 
     /// Publishes the state if it is another than the last.
@@ -361,23 +434,36 @@ impl Socket {
             Phase::Idle => SocketState::Idle,
             Phase::WaitingForSession => SocketState::WaitingForSession,
             Phase::Authenticating => SocketState::Authenticating,
-            Phase::Connecting => SocketState::Connecting { attempt: self.attempts.saturating_add(1) },
+            Phase::Connecting => SocketState::Connecting {
+                attempt: self.attempts.saturating_add(1),
+            },
             Phase::Open => SocketState::Open,
-            Phase::Backoff { cause, next_attempt_unix_ms } => {
-                SocketState::Backoff { attempt: self.attempts, cause, next_attempt: next_attempt_unix_ms }
-            }
+            Phase::Backoff {
+                cause,
+                next_attempt_unix_ms,
+            } => SocketState::Backoff {
+                attempt: self.attempts,
+                cause,
+                next_attempt: next_attempt_unix_ms,
+            },
             Phase::Offline => SocketState::Offline,
             Phase::Refused { cause } => SocketState::Refused { cause },
             Phase::Closed { by, code, reason } => SocketState::Closed { by, code, reason },
         };
         if self.published.as_ref() != Some(&state) {
             self.published = Some(state.clone());
-            ctx.emit(Output::PublishSocket { socket: self.id, state });
+            ctx.emit(Output::PublishSocket {
+                socket: self.id,
+                state,
+            });
         }
     }
 
     fn wait_until(&mut self, ctx: &mut Ctx, cause: Ended, at: Mono) {
         ctx.timers.set(Timer::Reconnect(self.id), at);
-        self.phase = Phase::Backoff { cause, next_attempt_unix_ms: unix_of(ctx.now, at) };
+        self.phase = Phase::Backoff {
+            cause,
+            next_attempt_unix_ms: unix_of(ctx.now, at),
+        };
     }
 }

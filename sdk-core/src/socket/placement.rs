@@ -17,7 +17,11 @@ pub(crate) struct Carried<'a> {
 pub(crate) fn connect_request(options: &SocketOptions, carried: Carried<'_>) -> ConnectRequest {
     let token = carried.access.map_or("", AccessToken::expose);
     let mut url = options.url.clone();
-    let mut subprotocols: Vec<Secret> = options.subprotocols.iter().map(|name| Secret::from(name.as_str())).collect();
+    let mut subprotocols: Vec<Secret> = options
+        .subprotocols
+        .iter()
+        .map(|name| Secret::from(name.as_str()))
+        .collect();
     let mut headers = Vec::new();
     let mut first_message = None;
     match &options.credential {
@@ -33,7 +37,11 @@ pub(crate) fn connect_request(options: &SocketOptions, carried: Carried<'_>) -> 
             headers.push(("Cookie".to_owned(), Secret::new(format!("{name}={token}"))));
         }
         Credential::Cookie { name: None } => {
-            headers.extend(carried.cookies.map(|cookies| ("Cookie".to_owned(), cookies.clone())));
+            headers.extend(
+                carried
+                    .cookies
+                    .map(|cookies| ("Cookie".to_owned(), cookies.clone())),
+            );
         }
         Credential::FirstMessage { template } => first_message = Some(message_with_token(template, token)),
         Credential::Ticket(ticket) => {
@@ -76,11 +84,22 @@ mod tests {
     use super::*;
 
     fn carried(credential: Credential) -> ConnectRequest {
-        let options =
-            SocketOptions { url: "wss://h/ws?a=1".into(), credential, subprotocols: vec!["chat".into()], ..SocketOptions::default() };
+        let options = SocketOptions {
+            url: "wss://h/ws?a=1".into(),
+            credential,
+            subprotocols: vec!["chat".into()],
+            ..SocketOptions::default()
+        };
         let access = AccessToken::new("a.b/c");
         let (cookies, ticket) = (Secret::from("access=x"), Secret::from("t1"));
-        connect_request(&options, Carried { access: Some(&access), cookies: Some(&cookies), ticket: Some(&ticket) })
+        connect_request(
+            &options,
+            Carried {
+                access: Some(&access),
+                cookies: Some(&cookies),
+                ticket: Some(&ticket),
+            },
+        )
     }
 
     #[test]
@@ -90,25 +109,38 @@ mod tests {
         assert_eq!(exposed(&request.subprotocols), ["chat", "access_token", "a.b/c"]);
         assert_eq!(request.url.expose(), "wss://h/ws?a=1");
 
-        let request = carried(Credential::Query { parameter: "token".into() });
+        let request = carried(Credential::Query {
+            parameter: "token".into(),
+        });
         assert_eq!(request.url.expose(), "wss://h/ws?a=1&token=a.b%2Fc");
 
-        let request = carried(Credential::Header { name: "Authorization".into(), prefix: "Bearer ".into() });
+        let request = carried(Credential::Header {
+            name: "Authorization".into(),
+            prefix: "Bearer ".into(),
+        });
         assert_eq!(request.headers[0].1.expose(), "Bearer a.b/c");
 
-        let request = carried(Credential::Cookie { name: Some("jwt".into()) });
+        let request = carried(Credential::Cookie {
+            name: Some("jwt".into()),
+        });
         assert_eq!(request.headers[0].1.expose(), "jwt=a.b/c");
         let request = carried(Credential::Cookie { name: None });
         assert_eq!(request.headers[0].1.expose(), "access=x");
 
         let template = Json::parse(r#"{"type":"auth","token":"{token}"}"#).unwrap();
         let request = carried(Credential::FirstMessage { template });
-        assert_eq!(request.first_message.unwrap().expose(), r#"{"token":"a.b/c","type":"auth"}"#);
+        assert_eq!(
+            request.first_message.unwrap().expose(),
+            r#"{"token":"a.b/c","type":"auth"}"#
+        );
 
         let request = carried(Credential::Ticket(crate::options::TicketOptions::default()));
         assert_eq!(request.url.expose(), "wss://h/ws?a=1&ticket=t1");
 
         let request = carried(Credential::None);
-        assert_eq!((exposed(&request.subprotocols), request.headers.len()), (vec!["chat".to_owned()], 0));
+        assert_eq!(
+            (exposed(&request.subprotocols), request.headers.len()),
+            (vec!["chat".to_owned()], 0)
+        );
     }
 }

@@ -172,9 +172,16 @@ pub async fn attempts_until_open(events: &mut Changes<SocketEvent>) -> Vec<u64> 
     tokens
 }
 
+/// What happens on the socket from now on.
+pub fn events(socket: &SocketHandle) -> Changes<SocketEvent> {
+    // The first to subscribe also hears what came before.
+    drop(socket.events());
+    socket.events()
+}
+
 /// Cuts every connection of the server, and waits until this socket knows.
 pub async fn cut(server: &MockServer, socket: &SocketHandle) {
-    let mut events = socket.events();
+    let mut events = events(socket);
     server.cut_all();
     next_where("the end", &mut events, |event| {
         matches!(event, SocketEvent::Ended { .. })

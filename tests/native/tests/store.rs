@@ -284,55 +284,68 @@ async fn s8_a_damaged_file_signs_nobody_in_and_is_kept_aside() {
     );
 }
 
+/// A request of the application's that finds the token refused.
+async fn me(url: String, session: Session) -> u16 {
+    let http = session.http();
+    let answer = within("answer", http.send(http.client().get(format!("{url}/api/me")))).await;
+    answer.unwrap().status().as_u16()
+}
+
 #[tokio::test]
-async fn s8_a_holder_whose_token_another_rotated_adopts_the_new_pair() {
+async fn s10_two_holders_at_expiry_make_one_refresh_and_both_have_its_token() {
     let (_folder, file) = place();
     let server = server(|_| {}).await;
     sign_in_and_end(&server, &file).await;
     let first = stored(&server, &file).build().await.unwrap();
     let second = stored(&server, &file).build().await.unwrap();
-    // The first is on its way to the server, and held up there, when the second rotates.
     server.expire_tokens();
-    server.fault(Target::Refresh, Fault::Hold { act_first: false }, Times::Next(1));
-    let waiting = tokio::spawn({
-        let (http, url) = (first.http(), format!("{}/api/me", server.http_url()));
-        async move { http.send(http.client().get(url)).await.unwrap().status().as_u16() }
-    });
-    seen("the first", &server, |s| s.counters.refreshes == 1).await;
-    force_refresh_without_expiring(&server, &second).await;
+    server.fault(Target::Refresh, Fault::Hold { act_first: true }, Times::Next(1));
+    let one = tokio::spawn(me(server.http_url(), first.clone()));
+    seen("the first", &server, |s| s.counters.refreshes_ok == 1).await;
+    let two = tokio::spawn(me(server.http_url(), second.clone()));
+    seen("the second's refusal", &server, |s| s.counters.api == 2).await;
     server.release();
-    assert_eq!(within("the first", waiting).await.unwrap(), 200);
-    let (one, two) = (
-        first.ensure_valid_token().await.unwrap(),
-        second.ensure_valid_token().await.unwrap(),
+    assert_eq!(
+        (
+            within("one", one).await.unwrap(),
+            within("two", two).await.unwrap()
+        ),
+        (200, 200)
     );
-    assert_eq!(one, two);
-    let counters = server.counters();
-    assert_eq!((counters.refreshes_ok, counters.refreshes_refused), (1, 1));
-
-    // Later, whoever is behind finds out by the store and asks nobody.
-    force_refresh(&server, &second).await;
-    let http = first.http();
-    let answer = http
-        .send(http.client().get(format!("{}/api/me", server.http_url())))
-        .await
-        .unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
-    assert_eq!(server.counters().refreshes, 3);
     assert_eq!(
         first.ensure_valid_token().await.unwrap(),
         second.ensure_valid_token().await.unwrap()
     );
+    assert_eq!(server.counters().refreshes, 1);
 }
 
-async fn force_refresh_without_expiring(server: &MockServer, session: &Session) {
-    let http = session.http();
-    let answer = within(
-        "answer",
-        http.send(http.client().get(format!("{}/api/me", server.http_url()))),
-    )
-    .await;
-    assert_eq!(answer.unwrap().status().as_u16(), 200);
+#[tokio::test]
+async fn s8_a_holder_whose_refresh_token_was_replaced_adopts_the_new_pair() {
+    let (_folder, file) = place();
+    let server = server(|_| {}).await;
+    sign_in_and_end(&server, &file).await;
+    let session = stored(&server, &file).build().await.unwrap();
+    server.expire_tokens();
+    server.fault(Target::Refresh, Fault::Hold { act_first: false }, Times::Next(1));
+    let waiting = tokio::spawn(me(server.http_url(), session.clone()));
+    seen("the request", &server, |s| s.counters.refreshes == 1).await;
+    // Meanwhile somebody who does not wait for others writes a newer pair, and the old one is spent.
+    server.revoke_user("ada");
+    let pair = server.issue_session("ada");
+    let store = FileStore::new(&file);
+    let held = store.load().await.unwrap();
+    let mut newer = held.session.unwrap();
+    newer.access = pair.access.as_str().into();
+    newer.refresh = Some(pair.refresh.as_str().into());
+    newer.rotation += 1;
+    newer.intent = None;
+    store.swap(held.version, Some(newer)).await.unwrap();
+    server.release();
+    assert_eq!(within("the request", waiting).await.unwrap(), 200);
+    assert_eq!(session.ensure_valid_token().await.unwrap().expose(), pair.access);
+    let counters = server.counters();
+    assert_eq!((counters.refreshes, counters.refreshes_refused), (1, 1));
+    force_refresh(&server, &session).await;
 }
 
 #[tokio::test]

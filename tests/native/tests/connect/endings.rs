@@ -4,12 +4,12 @@ use freshsocket::options::{CloseAction, Matcher};
 use freshsocket::{ClosedBy, Ended, ErrorKind, Json, Socket, SocketEvent, SocketState};
 use freshsocket_mock_server::{Fault, MockServer, Target, Times};
 use freshsocket_native_tests::{
-    echo, next_text, next_where, open_socket, opened, seen, server, signed_in, socket_state, within,
+    echo, events, next_text, next_where, open_socket, opened, seen, server, signed_in, socket_state, within,
 };
 
 /// How the application's connection ended, when the server does this to it.
 async fn ended(socket: &Socket, act: impl FnOnce() -> usize) -> (Ended, bool) {
-    let mut events = socket.events();
+    let mut events = events(socket);
     act();
     let event = next_where("ended", &mut events, |e| matches!(e, SocketEvent::Ended { .. })).await;
     let SocketEvent::Ended { ended, will_retry } = event else {

@@ -6,7 +6,7 @@ use freshsocket::options::{Credential, Method, TicketOptions};
 use freshsocket::{ErrorKind, Json, Session, Socket, SocketEvent, SocketState};
 use freshsocket_mock_server::{AuthMode, Fault, Kind, MockServer, Placement, Target, Times};
 use freshsocket_native_tests::{
-    builder, cut, echo, force_refresh, next_text, next_where, opened, records, seen, server, sign_in,
+    builder, cut, echo, events, force_refresh, next_text, next_where, opened, records, seen, server, sign_in,
     signed_in, socket_state, within,
 };
 
@@ -246,7 +246,7 @@ async fn w1_the_subprotocol_of_the_application_is_offered_first_and_told() {
             })
             .connect()
             .unwrap();
-        let mut events = socket.events();
+        let mut events = events(&socket);
         socket.connect();
         let event = next_where("opened", &mut events, |e| matches!(e, SocketEvent::Opened { .. })).await;
         assert_eq!(

@@ -4,8 +4,8 @@ use freshsocket::options::Preset;
 use freshsocket::{Ended, ErrorKind, Json, SocketEvent, SocketState, options::Matcher};
 use freshsocket_mock_server::{Fault, Kind, Refusal, RetryAfter, Target, Times};
 use freshsocket_native_tests::{
-    attempts_until_open, builder, echo, force_refresh, next_where, open_socket, opened, records, seen,
-    server, signed_in, socket_state, unix_ms, within,
+    attempts_until_open, builder, echo, events, force_refresh, next_where, open_socket, opened, records,
+    seen, server, signed_in, socket_state, unix_ms, within,
 };
 
 fn close(code: u16) -> Refusal {
@@ -58,7 +58,7 @@ async fn w8_4401_after_open_is_refreshed_and_reconnected() {
         let session = signed_in(&server).await;
         let mut socket = open_socket(&server, &session).await;
         echo(&mut socket, "one").await;
-        let mut events = socket.events();
+        let mut events = events(&socket);
         server.close_all(Some(code), "");
         assert_eq!(
             attempts_until_open(&mut events).await,
@@ -158,7 +158,7 @@ async fn w8_a_refused_token_that_is_no_longer_current_costs_no_refresh() {
         .options(|o| o.auto_connect = false)
         .connect()
         .unwrap();
-    let mut events = socket.events();
+    let mut events = events(&socket);
     socket.connect();
     seen("the handshake", &server, |s| s.counters.ws_handshakes == 1).await;
     force_refresh(&server, &session).await;
@@ -219,7 +219,7 @@ async fn p3_a_configured_auth_message_counts_without_a_close() {
         .connect()
         .unwrap();
     opened(&socket).await;
-    let mut events = socket.events();
+    let mut events = events(&socket);
     server.send_to_user("ada", r#"{"kind":"kicked"}"#);
     let refused = next_where("refused", &mut events, |e| {
         matches!(e, SocketEvent::AuthRefused { .. })

@@ -4,7 +4,7 @@ use freshsocket::options::Renewal;
 use freshsocket::{Json, Session, Socket, SocketEvent};
 use freshsocket_mock_server::{Fault, Kind, MockServer, Target, Times};
 use freshsocket_native_tests::{
-    echo, force_refresh, next_text, next_where, opened, records, seen, server, signed_in, within,
+    echo, events, force_refresh, next_text, next_where, opened, records, seen, server, signed_in, within,
 };
 
 async fn connect(server: &MockServer, session: &Session, renewal: Renewal) -> Socket {
@@ -24,7 +24,7 @@ async fn w5_handover_opens_the_new_before_it_closes_the_old() {
     let session = signed_in(&server).await;
     let mut socket = connect(&server, &session, Renewal::Handover).await;
     let mut states = socket.states();
-    let mut events = socket.events();
+    let mut events = events(&socket);
     force_refresh(&server, &session).await;
     let event = next_where("handover", &mut events, |e| {
         !matches!(e, SocketEvent::Attempt { .. })
@@ -64,7 +64,7 @@ async fn w5_a_handover_that_fails_keeps_the_old_connection_and_is_tried_again() 
         Times::Next(2),
     );
     server.fault(Target::Ws, Fault::Unavailable, Times::Next(1));
-    let mut events = socket.events();
+    let mut events = events(&socket);
     force_refresh(&server, &session).await;
     let mut attempts = Vec::new();
     loop {
@@ -86,7 +86,7 @@ async fn w4_in_band_renews_the_live_connection() {
     let session = signed_in(&server).await;
     let template = Json::object([("type", Json::from("auth")), ("token", Json::from("{token}"))]);
     let mut socket = connect(&server, &session, Renewal::InBand { template }).await;
-    let mut events = socket.events();
+    let mut events = events(&socket);
     let http = session.http();
     // Refused once without the server's expiry, so that the connection itself is not closed for it.
     server.fault(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use freshsocket::{Ended, Message, SocketEvent};
 use freshsocket_mock_server::{Fault, Flood, Kind, Target, Times, Who};
 use freshsocket_native_tests::{
-    echo, eventually, memory_kb, next_text, next_where, open_socket, opened, records, seen, server,
+    echo, events, eventually, memory_kb, next_text, next_where, open_socket, opened, records, seen, server,
     signed_in, within,
 };
 
@@ -142,7 +142,7 @@ async fn w11_a_message_above_the_limit_ends_the_connection_with_1009() {
         })
         .connect()
         .unwrap();
-    let mut events = socket.events();
+    let mut events = events(&socket);
     socket.connect();
     let event = next_where("ended", &mut events, |e| matches!(e, SocketEvent::Ended { .. })).await;
     assert!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use freshsocket::{ErrorKind, SocketEvent, SocketState};
 use freshsocket_mock_server::{Fault, Kind, Record, Target, Times, Who};
 use freshsocket_native_tests::{
-    next_text, next_where, opened, records, seen, server, sign_in, signed_in, socket_state, within,
+    events, next_text, next_where, opened, records, seen, server, sign_in, signed_in, socket_state, within,
 };
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn w10_the_next_user_never_sends_what_the_last_one_queued() {
         );
         let mut socket = session.socket(server.ws_url()).connect().unwrap();
         socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { .. })).await;
-        let mut events = socket.events();
+        let mut events = events(&socket);
         let secret = within("queued", socket.send("ada's secret")).await.unwrap();
         if signs_out {
             session.logout().await.unwrap();

@@ -3,7 +3,9 @@
 use freshsocket::options::{OutboxMode, SocketOptions, WhenFull};
 use freshsocket::{ErrorKind, SendStatus, Sending, Session, Socket, SocketEvent, SocketState};
 use freshsocket_mock_server::{Fault, MockServer, Target, Times};
-use freshsocket_native_tests::{next_text, next_where, opened, server, signed_in, socket_state, within};
+use freshsocket_native_tests::{
+    events, next_text, next_where, opened, server, signed_in, socket_state, within,
+};
 
 /// A socket whose connects fail until the faults are cleared.
 async fn down(server: &MockServer, session: &Session, change: impl FnOnce(&mut SocketOptions)) -> Socket {
@@ -53,7 +55,7 @@ async fn w10_without_a_queue_messages_are_refused_at_once() {
     let server = server(|_| {}).await;
     let session = signed_in(&server).await;
     let mut socket = down(&server, &session, |o| o.outbox.mode = OutboxMode::Reject).await;
-    let mut events = socket.events();
+    let mut events = events(&socket);
     let error = within("refused", socket.send("now or never")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConnected);
     let failed = next_where("told", &mut events, |e| {
