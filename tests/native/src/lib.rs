@@ -19,9 +19,11 @@ pub async fn server(change: impl FnOnce(&mut Settings)) -> MockServer {
     server
 }
 
-/// A builder for a session with this server that retries quickly.
+/// A builder for a session with this server that retries quickly. Seeded, because full jitter may draw no delay at all,
+/// and then there is no `Backoff` to be seen.
 pub fn builder(server: &MockServer) -> SessionBuilder {
     Session::builder(server.http_url())
+        .seed(5)
         .session_options(|o| {
             o.refresh.retry.base_ms = 50;
             o.refresh.retry.cap_ms = 200;
