@@ -212,8 +212,10 @@ fn section(page: &mut String, schema: &Value, path: &str, node: &Value) {
     let properties = object["properties"].as_object().unwrap();
     for (name, property) in properties {
         let inside = resolved(schema, property);
-        let default = property
-            .get("default")
+        // What is said of this place comes before what is said of the type, which may stand in several places.
+        let here = node.get("default").and_then(|default| default.get(name));
+        let default = here
+            .or_else(|| property.get("default"))
             .map_or("absent".to_owned(), |default| default_cell(inside, default));
         let link = format!("#{}", format!("{path}.{name}").replace('.', "").to_lowercase());
         let kind = kind(schema, property, &link);
@@ -242,12 +244,11 @@ fn section(page: &mut String, schema: &Value, path: &str, node: &Value) {
     }
 }
 
-/// A default in a cell. Of an object only what its own section does not say: the delays of two places differ.
+/// A default in a cell; that of an object stands in its own section.
 fn default_cell(inside: &Value, default: &Value) -> String {
     match default.as_object() {
         None => format!("`{default}`"),
         Some(object) if inside.get("oneOf").is_some() => format!("`{}`", tag(object).unwrap_or_default()),
-        Some(object) if object.contains_key("factor") => format!("`{default}`"),
         Some(object) if object.is_empty() => "none".to_owned(),
         Some(_) => String::new(),
     }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use freshsocket::{
     Changes, ErrorKind, FileStore, Session, SessionBuilder, SessionEvent, SessionState, SignOutCause,
@@ -16,7 +17,10 @@ use freshsocket_native_tests::{
 
 /// A builder of sessions in this file, with an idempotency key.
 fn stored(server: &MockServer, file: &Path) -> SessionBuilder {
-    let builder = builder(server).store(FileStore::new(file));
+    // Each program has dice of its own: two that throw the same would take each other's keys for their own.
+    static SEEDS: AtomicU64 = AtomicU64::new(1);
+    let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+    let builder = builder(server).seed(seed).store(FileStore::new(file));
     builder.session_options(|o| o.refresh.idempotency_header = Some("Idempotency-Key".into()))
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use freshsocket::options::SocketOptions;
 use freshsocket::{Session, SocketHandle};
 use freshsocket_mock_server::{Kind, MockServer};
-use freshsocket_native_tests::{cut, force_refresh, opened, records, seen, server, signed_in, within};
+use freshsocket_native_tests::{
+    DEADLINE, cut, force_refresh, opened, records, seen, server, signed_in, within,
+};
 
 const COUNT: u64 = 2_000;
 
@@ -22,13 +24,22 @@ async fn numbered(
     let sender = socket.handle();
     let mut reading = tokio::spawn(async move {
         let mut echoes = Vec::new();
-        loop {
-            let message = socket.next().await.unwrap().unwrap();
-            match message.as_text().unwrap() {
-                "end" => return (echoes, socket),
+        let mut ended = false;
+        // What an old connection still says may come behind the end that a new one says.
+        let patience = |ended| {
+            if ended {
+                Duration::from_millis(300)
+            } else {
+                DEADLINE
+            }
+        };
+        while let Ok(message) = tokio::time::timeout(patience(ended), socket.next()).await {
+            match message.unwrap().unwrap().as_text().unwrap() {
+                "end" => ended = true,
                 number => echoes.push(number.parse().unwrap()),
             }
         }
+        (echoes, socket)
     });
     let mut sendings = Vec::new();
     for n in 1..=COUNT {
@@ -44,7 +55,7 @@ async fn numbered(
     let ending = async {
         loop {
             within("taken", sender.send("end")).await.unwrap();
-            if let Ok(read) = tokio::time::timeout(Duration::from_millis(250), &mut reading).await {
+            if let Ok(read) = tokio::time::timeout(Duration::from_millis(600), &mut reading).await {
                 return read.unwrap();
             }
         }
