@@ -211,6 +211,7 @@ impl Run {
                 let send = SendId(self.sends);
                 self.queued.insert((socket, send), 0);
                 self.handle(Input::Send {
+                    identity: None,
                     socket,
                     send,
                     message: Message::text(text(data)),

@@ -138,6 +138,8 @@ pub enum Input {
         socket: SocketId,
         /// The message's number.
         send: SendId,
+        /// Who was signed in when the application began to send it, as published; `None`: whoever is now (W10).
+        identity: Option<u64>,
         /// The message.
         message: Message,
     },
@@ -337,6 +339,10 @@ pub struct SessionView {
     pub user: Option<Json>,
     /// How many refresh attempts have ended, in success or not: a waiter that saw a smaller number may look again.
     pub attempts_ended: u64,
+    /// Who is signed in: another number for every sign-in; `None`: nobody.
+    pub identity: Option<u64>,
+    /// The cookies of a cookie session, as a `Cookie` header.
+    pub cookies: Option<Secret>,
 }
 
 impl SessionView {

@@ -145,9 +145,12 @@ impl Machine {
             Input::Send {
                 socket,
                 send,
+                identity,
                 message,
             } => {
-                self.with_socket(socket, |s, ctx, session| s.send(ctx, session, send, message));
+                self.with_socket(socket, |s, ctx, session| {
+                    s.send(ctx, session, send, identity, message)
+                });
             }
             Input::Opened { conn, subprotocol } => {
                 self.with_conn(conn, |s, ctx, session| s.opened(ctx, session, conn, subprotocol));

@@ -131,7 +131,7 @@ fn socket_input() -> impl Strategy<Value = Input> {
         1 => (socket(), code()).prop_map(|(socket, code)| Input::Disconnect { socket, code, reason: String::new() }),
         1 => socket().prop_map(|socket| Input::DropSocket { socket }),
         2 => (socket(), number())
-            .prop_map(|(socket, n)| Input::Send { socket, send: SendId(n), message: Message::text("x") }),
+            .prop_map(|(socket, n)| Input::Send { identity: None, socket, send: SendId(n), message: Message::text("x") }),
         3 => conn().prop_map(|conn| Input::Opened { conn, subprotocol: None }),
         1 => conn().prop_map(|conn| Input::ConnectFailed {
             conn,

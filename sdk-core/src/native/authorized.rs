@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use reqwest::{Request, RequestBuilder, Response, StatusCode};
 
 use super::http::Http;
 use super::session::SessionGuard;
 use crate::error::{Error, ErrorKind};
 use crate::options::Url;
-use crate::secret::{AccessToken, redact_url};
+use crate::secret::{AccessToken, Secret, redact_url};
 
 /// Sends `reqwest` requests with a valid token.
 ///
@@ -47,7 +47,7 @@ impl AuthorizedHttp {
         self.http.client()
     }
 
-    /// Sends a request with `Authorization: Bearer <token>`. On 401, asks whether the refused token was still the one
+    /// Sends a request with `Authorization: Bearer <token>` (of a cookie session: its cookies). On 401, asks whether the refused token was still the one
     /// in use, refreshes if so, and sends the request once more (when its body can be sent twice).
     ///
     /// # Errors
@@ -71,10 +71,16 @@ impl AuthorizedHttp {
     }
 
     async fn once(&self, mut request: Request, token: &AccessToken) -> Result<Response, Error> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        let cookies = self.session.shared.view().cookies.clone();
+        // A cookie session's token is not ours to see; its cookies say who it is.
+        let (name, text) = match cookies.filter(|_| token.is_empty()) {
+            Some(cookies) => (COOKIE, cookies),
+            None => (AUTHORIZATION, Secret::new(format!("Bearer {}", token.expose()))),
+        };
+        let mut value = HeaderValue::from_str(text.expose())
             .map_err(|_| Error::new(ErrorKind::Unsupported, "the token cannot stand in a header"))?;
         value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
+        request.headers_mut().insert(name, value);
         self.http.client().execute(request).await.map_err(unreachable)
     }
 

@@ -153,6 +153,8 @@ impl SessionBuilder {
             token: None,
             user: None,
             attempts_ended: 0,
+            identity: None,
+            cookies: None,
         };
         let shared = Arc::new(Shared::new(commands, inputs, view));
         let world = World {

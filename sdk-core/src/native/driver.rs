@@ -151,16 +151,8 @@ impl Driver {
                     .extend(newcomers.iter().map(|socket| (socket.id, Arc::downgrade(socket))));
                 self.handle(Input::OpenSocket { socket, options });
             }
-            Input::Send {
-                socket,
-                send,
-                message,
-            } => {
-                self.handle(Input::Send {
-                    socket,
-                    send,
-                    message,
-                });
+            Input::Send { socket, send, .. } => {
+                self.handle(input);
                 if let Some(socket) = self.socket(socket) {
                     socket.send_decided(send);
                 }

@@ -74,7 +74,10 @@ pub(crate) async fn send(
     check_size(socket, &message)?;
     let send = socket.next_send();
     let mut slot = Some(message);
-    if let Some(pipe) = &*socket.direct() {
+    let identity = shared.identity();
+    // Asked again once the connection is known: it is then of this user or of one before, and never of the next.
+    let direct = socket.direct();
+    if let Some(pipe) = direct.as_ref().filter(|_| shared.identity() == identity) {
         let mut direct = Direct {
             pipe,
             send,
@@ -92,6 +95,7 @@ pub(crate) async fn send(
     let queued = Input::Send {
         socket: socket.id,
         send,
+        identity,
         message,
     };
     // The way of the ends of connections, so that a message refused by a connection comes after what it left unsent.

@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) states: Hub<SessionState>,
     pub(crate) events: Hub<SessionEvent>,
     pub(crate) callbacks: Mutex<Callbacks>,
+    identity: AtomicU64,
     calls: AtomicU64,
     sockets: AtomicU64,
 }
@@ -92,6 +93,7 @@ impl Shared {
             states: Hub::forgetful(),
             events: Hub::remembering(),
             callbacks: Mutex::default(),
+            identity: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
         };
@@ -183,7 +185,14 @@ impl Shared {
         self.seen.send_modify(|seen| seen.needed += 1);
     }
 
+    /// Who is signed in, as published.
+    pub(crate) fn identity(&self) -> Option<u64> {
+        // Sign-ins are counted from 1.
+        Some(self.identity.load(Ordering::Acquire)).filter(|number| *number > 0)
+    }
+
     pub(crate) fn publish(&self, view: SessionView) {
+        self.identity.store(view.identity.unwrap_or(0), Ordering::Release);
         self.set_fresh(&view);
         let before = self.seen.borrow().view.clone();
         let state = view.state.clone();

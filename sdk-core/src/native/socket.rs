@@ -43,7 +43,7 @@ pub struct Socket {
     lanes: Vec<Arc<Pipe>>,
     lanes_version: u64,
     /// The message that was given to the sink last, until the connection takes it.
-    feeding: Option<(SendId, Option<Message>)>,
+    feeding: Option<Fed>,
     said_end: bool,
 }
 
@@ -176,7 +176,12 @@ impl Sink<Message> for Socket {
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         super::send::check_size(&self.handle.shared, &message)?;
         let send = self.handle.shared.next_send();
-        self.feeding = Some((send, Some(message)));
+        let identity = self.handle.guard.session.shared.identity();
+        self.feeding = Some(Fed {
+            send,
+            identity,
+            message: Some(message),
+        });
         Ok(())
     }
 
@@ -204,21 +209,24 @@ impl Sink<Message> for Socket {
 impl Socket {
     /// Hands the message that was fed last to the connection, or to the outbox.
     fn feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Some((send, message)) = &mut self.feeding else {
+        let Some(fed) = &mut self.feeding else {
             return Poll::Ready(Ok(()));
         };
-        let shared = &self.handle.shared;
-        let taken = match &*shared.direct() {
-            Some(pipe) => ready!(pipe.poll_feed(cx, *send, message)).is_ok(),
-            None => false,
+        let (shared, session) = (&self.handle.shared, &self.handle.guard.session.shared);
+        let direct = shared.direct();
+        let taken = match &*direct {
+            Some(pipe) if session.identity() == fed.identity => {
+                ready!(pipe.poll_feed(cx, fed.send, &mut fed.message)).is_ok()
+            }
+            _ => false,
         };
-        if let (false, Some(message)) = (taken, message.take()) {
-            let queued = Input::Send {
+        if let (false, Some(message)) = (taken, fed.message.take()) {
+            session.tell(Input::Send {
                 socket: shared.id,
-                send: *send,
+                send: fed.send,
+                identity: fed.identity,
                 message,
-            };
-            self.handle.guard.session.shared.tell(queued)?;
+            })?;
         }
         self.feeding = None;
         Poll::Ready(Ok(()))
@@ -231,6 +239,14 @@ impl std::ops::Deref for Socket {
     fn deref(&self) -> &SocketHandle {
         &self.handle
     }
+}
+
+/// A message that was given to the sink.
+#[derive(Debug)]
+struct Fed {
+    send: SendId,
+    identity: Option<u64>,
+    message: Option<Message>,
 }
 
 /// Whether the stream of messages is over.

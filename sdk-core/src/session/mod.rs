@@ -546,6 +546,8 @@ impl Session {
             token,
             user,
             attempts_ended: self.attempts_ended,
+            identity: self.identity(),
+            cookies: self.holding.as_ref().and_then(|holding| holding.cookies.clone()),
         }
     }
 }

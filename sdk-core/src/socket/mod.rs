@@ -184,7 +184,14 @@ impl Socket {
     }
 
     /// A message that the application could not write to a connection itself.
-    pub(crate) fn send(&mut self, ctx: &mut Ctx, session: &Session, send: SendId, message: Message) {
+    pub(crate) fn send(
+        &mut self,
+        ctx: &mut Ctx,
+        session: &Session,
+        send: SendId,
+        identity: Option<u64>,
+        message: Message,
+    ) {
         let refusal = if message.len() > self.options.limits.max_message_bytes {
             Some(Error::new(
                 ErrorKind::MessageTooLarge,
@@ -195,6 +202,11 @@ impl Socket {
             Some(Error::new(
                 ErrorKind::SignedOut,
                 "nobody is signed in to send this",
+            ))
+        } else if self.needs_session() && identity.is_some() && identity != session.identity() {
+            Some(Error::new(
+                ErrorKind::IdentityChanged,
+                "another user signed in while the message was on its way",
             ))
         } else {
             match &self.phase {

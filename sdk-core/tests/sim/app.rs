@@ -122,6 +122,7 @@ impl World {
         match self.direct.get(&socket).copied() {
             Some(conn) => self.write(conn, vec![(send, message)]),
             None => self.input(Input::Send {
+                identity: None,
                 socket,
                 send,
                 message,

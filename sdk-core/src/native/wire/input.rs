@@ -12,7 +12,7 @@ use crate::native::dial::Transport;
 
 /// What a read asks of the operating system at most. Measured: below, large messages suffer from the number of reads;
 /// above, small ones from the clearing of the buffer before each.
-const LARGE: usize = 64 * 1024;
+const LARGE: usize = 128 * 1024;
 
 /// The same for a connection on which little comes at a time: ten thousand that get one short message each, all at
 /// once, must not take as many large buffers for a moment.

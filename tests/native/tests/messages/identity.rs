@@ -87,8 +87,6 @@ async fn w10_messages_on_their_way_stay_with_their_user_at_a_switch() {
 }
 
 #[tokio::test]
-#[ignore = "open: `Input::Send` does not say who began the send, so one that comes back from a full connection is \
-            queued for whoever is signed in by then"]
 async fn w10_a_send_that_waits_for_the_transport_stays_with_its_user_at_a_switch() {
     let server = server(|s| (s.record_messages, s.echo) = (true, false)).await;
     let session = signed_in(&server).await;

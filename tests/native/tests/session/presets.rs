@@ -163,7 +163,6 @@ async fn s1_cookie_sessions_refresh_and_connect_without_showing_a_token() {
 }
 
 #[tokio::test]
-#[ignore = "open: `AuthorizedHttp` sends an empty Bearer token for a cookie session; the cookies are not published"]
 async fn s12_requests_of_a_cookie_session_carry_its_cookies() {
     let server = server(|_| {}).await;
     let session = cookie_session(&server).await;
