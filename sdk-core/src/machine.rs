@@ -149,7 +149,7 @@ impl Machine {
                 message,
             } => {
                 self.with_socket(socket, |s, ctx, session| {
-                    s.send(ctx, session, send, identity, message)
+                    s.send(ctx, session, send, identity, message);
                 });
             }
             Input::Opened { conn, subprotocol } => {

@@ -111,6 +111,7 @@ impl Driver {
                 // timer far in the future is not worth a panic in the timer wheel.
                 Duration::from_millis(deadline.since(now).saturating_add(1).min(LONGEST_SLEEP_MS))
             });
+            self.shared.awake_within(wait);
             tokio::select! {
                 // Ends of connections before commands: a message that comes after an end must find it known.
                 biased;

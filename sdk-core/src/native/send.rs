@@ -75,6 +75,7 @@ pub(crate) async fn send(
     let send = socket.next_send();
     let mut slot = Some(message);
     let identity = shared.identity();
+    shared.wake_if_late();
     // Asked again once the connection is known: it is then of this user or of one before, and never of the next.
     let direct = socket.direct();
     if let Some(pipe) = direct.as_ref().filter(|_| shared.identity() == identity) {

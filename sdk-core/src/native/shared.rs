@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +18,9 @@ use crate::state::{SessionEvent, SessionState};
 
 /// Copies of the current token, so that threads which take it at the same time do not share a reference count.
 const COPIES: usize = 8;
+
+/// A driver that is later than this did not just wait for its turn.
+const LATE_MS: u64 = 1_000;
 
 /// What the driver gets from the handles, apart from inputs without an answer.
 pub(crate) enum Command {
@@ -42,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) events: Hub<SessionEvent>,
     pub(crate) callbacks: Mutex<Callbacks>,
     identity: AtomicU64,
+    /// When the driver wants to be awake again at the latest, on the wall clock, and a little more: later than this, the
+    /// device slept through it.
+    awake_by_unix_ms: AtomicU64,
     calls: AtomicU64,
     sockets: AtomicU64,
 }
@@ -94,6 +101,7 @@ impl Shared {
             events: Hub::remembering(),
             callbacks: Mutex::default(),
             identity: AtomicU64::new(0),
+            awake_by_unix_ms: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
         };
@@ -189,6 +197,26 @@ impl Shared {
     pub(crate) fn identity(&self) -> Option<u64> {
         // Sign-ins are counted from 1.
         Some(self.identity.load(Ordering::Acquire)).filter(|number| *number > 0)
+    }
+
+    /// The driver will be awake after this long at the latest.
+    pub(crate) fn awake_within(&self, wait: Option<Duration>) {
+        let at = wait.map_or(u64::MAX, |wait| {
+            clock::coarse_unix_ms()
+                .saturating_add(wait.as_millis() as u64)
+                .saturating_add(LATE_MS)
+        });
+        self.awake_by_unix_ms.store(at, Ordering::Relaxed);
+    }
+
+    /// Wakes the driver if it is past its time: timers stop while the device sleeps, and somebody who sends finds the
+    /// connection dead before they do (W9).
+    #[inline]
+    pub(crate) fn wake_if_late(&self) {
+        if clock::coarse_unix_ms() > self.awake_by_unix_ms.load(Ordering::Relaxed) {
+            self.awake_by_unix_ms.store(u64::MAX, Ordering::Relaxed);
+            let _ = self.tell(Input::Tick);
+        }
     }
 
     pub(crate) fn publish(&self, view: SessionView) {

@@ -72,6 +72,11 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions) with the place where the text is wrong.
     pub fn from_json(text: &str) -> Result<Self, crate::Error> {
+        if !text.trim_start().starts_with('{') {
+            // An array would be read as the members in their order.
+            let message = "the options are not a JSON object";
+            return Err(crate::Error::new(crate::ErrorKind::InvalidOptions, message));
+        }
         serde_json::from_str(text).map_err(|cause| {
             crate::Error::new(
                 crate::ErrorKind::InvalidOptions,
@@ -79,5 +84,19 @@ impl Options {
             )
             .with_cause(cause.to_string())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_an_object() {
+        for text in ["[]", "[{}]", "null", "", "7"] {
+            let error = Options::from_json(text).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions, "{text}");
+        }
+        assert_eq!(Options::from_json(" {}").unwrap(), Options::default());
     }
 }

@@ -19,8 +19,8 @@ struct Server {
     root: CertificateDer<'static>,
 }
 
-/// An HTTPS server for `localhost`, with a certificate of a private authority.
-async fn server() -> Server {
+/// TLS for `localhost`, with a certificate of a private authority.
+fn acceptor() -> (TlsAcceptor, CertificateDer<'static>) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
@@ -42,7 +42,12 @@ async fn server() -> Server {
         )
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    (TlsAcceptor::from(Arc::new(config)), root)
+}
+
+/// An HTTPS server.
+async fn server() -> Server {
+    let (acceptor, root) = acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     tokio::spawn(async move {
@@ -59,6 +64,43 @@ async fn server() -> Server {
         }
     });
     Server { url, root }
+}
+
+/// A `wss://` server for `localhost` that echoes, with the same kind of certificate.
+#[tokio::test]
+async fn p1_a_socket_over_tls_echoes_with_a_private_authority() {
+    use futures_util::{SinkExt, StreamExt};
+
+    let (acceptor, root) = acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("wss://localhost:{}/ws", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = acceptor.accept(stream).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() || message.is_binary() {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let session = crate::Session::builder("https://localhost")
+        .root_certificate(root.to_vec())
+        .build()
+        .await
+        .unwrap();
+    let mut socket = session
+        .socket(url)
+        .credential(crate::options::Credential::None)
+        .connect()
+        .unwrap();
+    let large = "x".repeat(1 << 20);
+    for text in ["hello", &large, "bye"] {
+        socket.handle().send(text).await.unwrap();
+        let echo = tokio::time::timeout(std::time::Duration::from_secs(20), socket.next());
+        assert_eq!(echo.await.unwrap().unwrap().unwrap().as_text(), Some(text));
+    }
+    socket.disconnect().await;
 }
 
 async fn get(server: &Server, extra_roots: &[CertificateDer<'static>]) -> Result<u16, Error> {
