@@ -1,26 +1,28 @@
 //! The session: the tokens of one signed-in user and the rules that keep them fresh (section 1 of the contract).
 //!
-//! Knows nothing of sockets. Three files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
-//! (single flight, rotation, refusal and unreachability), `requests` (what goes over HTTP and what answers mean).
-//! This one holds the state, who waits for which answer, and what the world may see.
+//! Knows nothing of sockets. Four files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
+//! (single flight, rotation, refusal and unreachability), `lease` (several holders of one store), `requests` (what goes
+//! over HTTP and what answers mean). `holding` is the tokens. This one holds the state, who waits for which answer, and
+//! what the world may see.
 
+mod holding;
 mod lease;
 mod refresh;
 pub(crate) mod requests;
 mod sign_in;
 
-use crate::claims::{Claims, Life};
+use crate::claims::Life;
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{CallId, CallbackAnswer, EffectId, HttpAnswer, Output, Reply, SessionView, TokenView};
-use crate::json::Json;
 use crate::options::{ResolvedEndpoints, SessionOptions};
 use crate::secret::{AccessToken, RefreshToken, Secret};
 use crate::state::{RefreshReason, SessionState, SignOutCause};
-use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Swapped};
-use crate::time::{Mono, Now, unix_of};
+use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
+use crate::time::{Mono, Now};
 use crate::timer::Timer;
 
+use holding::Holding;
 use lease::OtherHolder;
 use requests::Secrets;
 
@@ -73,26 +75,6 @@ struct Logout {
     call: CallId,
     /// The server has confirmed it.
     revoked: bool,
-}
-
-/// The tokens of the signed-in user.
-#[derive(Clone, Debug)]
-struct Holding {
-    access: AccessToken,
-    refresh: Option<RefreshToken>,
-    cookies: Option<Secret>,
-    life: Life,
-    received_unix_ms: u64,
-    /// What `life` means on the wall clock, computed once so that the published state does not flicker.
-    expires_at: Option<u64>,
-    user: Option<Json>,
-    rotation: u64,
-    /// The idempotency key of this refresh token's one exchange.
-    intent: Option<RefreshIntent>,
-    /// When this refresh token was first sent, if it was.
-    first_asked: Option<Mono>,
-    /// The intent was found in the store: a process died in the middle of the exchange.
-    interrupted: bool,
 }
 
 /// The server could not be reached for a new token.
@@ -548,81 +530,6 @@ impl Session {
             attempts_ended: self.attempts_ended,
             identity: self.identity(),
             cookies: self.holding.as_ref().and_then(|holding| holding.cookies.clone()),
-        }
-    }
-}
-
-impl Holding {
-    fn pass(&self, number: u64) -> Pass {
-        Pass::Token {
-            access: self.access.clone(),
-            cookies: self.cookies.clone(),
-            number,
-        }
-    }
-
-    fn set_expires_at(&mut self, ctx: &Ctx) {
-        self.expires_at = self
-            .life
-            .lifetime_ms
-            .map(|_| unix_of(ctx.now, self.life.valid_until()));
-    }
-
-    fn stored(&self) -> StoredSession {
-        StoredSession {
-            access: self.access.clone(),
-            refresh: self.refresh.clone(),
-            cookies: self.cookies.clone(),
-            received_unix_ms: self.received_unix_ms,
-            lifetime_ms: self.life.lifetime_ms,
-            user: self.user.clone(),
-            rotation: self.rotation,
-            intent: self.intent.clone(),
-        }
-    }
-
-    fn from_stored(stored: StoredSession, renewable: bool, ctx: &Ctx) -> Self {
-        let mut holding = Self {
-            access: stored.access,
-            refresh: stored.refresh,
-            cookies: stored.cookies,
-            // What is left of it from now on: stored again, it must mean the same.
-            life: Life::of_stored(stored.lifetime_ms, stored.received_unix_ms, renewable, ctx.now),
-            received_unix_ms: ctx.now.unix_ms,
-            expires_at: None,
-            user: stored.user,
-            rotation: stored.rotation,
-            first_asked: stored
-                .intent
-                .as_ref()
-                .map(|i| ctx.now.mono - ctx.now.unix_ms.saturating_sub(i.at_unix_ms)),
-            interrupted: stored.intent.is_some(),
-            intent: stored.intent,
-        };
-        holding.set_expires_at(ctx);
-        holding
-    }
-
-    /// Whether both are the same user's, as far as the tokens tell.
-    fn same_user(&self, other: &Self) -> bool {
-        // `user_id` is what simple-JWT writes in place of `sub`.
-        let user = |holding: &Self| {
-            let claims = Self::claims_of(&holding.access)?;
-            claims
-                .all
-                .at("/sub")
-                .or_else(|| claims.all.at("/user_id"))
-                .cloned()
-        };
-        self.access == other.access || user(self).zip(user(other)).is_none_or(|(one, two)| one == two)
-    }
-
-    /// The claims of the token, for judging its life.
-    fn claims_of(access: &AccessToken) -> Option<Claims> {
-        if access.is_empty() {
-            None
-        } else {
-            Claims::read(access.expose())
         }
     }
 }
