@@ -75,7 +75,8 @@ impl Options {
         if !text.trim_start().starts_with('{') {
             // An array would be read as the members in their order.
             let message = "the options are not a JSON object";
-            return Err(crate::Error::new(crate::ErrorKind::InvalidOptions, message));
+            let error = crate::Error::new(crate::ErrorKind::InvalidOptions, message);
+            return Err(error.with_cause("at line 1: the text does not begin with {"));
         }
         serde_json::from_str(text).map_err(|cause| {
             crate::Error::new(
