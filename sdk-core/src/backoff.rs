@@ -18,6 +18,13 @@ pub fn delay_ms(options: &RetryOptions, retry: u32, hint_ms: Option<u64>, rng: &
 }
 
 /// The longest delay before retry number `retry`.
+///
+/// ```
+/// use freshsocket::{backoff::ceiling_ms, options::RetryOptions};
+///
+/// let options = RetryOptions { base_ms: 1_000, factor: 2.0, cap_ms: 5_000 };
+/// assert_eq!([0, 1, 2, 9].map(|retry| ceiling_ms(&options, retry)), [1_000, 2_000, 4_000, 5_000]);
+/// ```
 pub fn ceiling_ms(options: &RetryOptions, retry: u32) -> u64 {
     let mut ceiling = options.base_ms.min(options.cap_ms) as f64;
     let cap = options.cap_ms as f64;

@@ -13,6 +13,13 @@ pub fn action(options: &SocketOptions, code: u16) -> CloseAction {
 
 /// The default table. Codes that are not listed are retried: a server that wanted us gone would have said so with a
 /// code that says so.
+///
+/// ```
+/// use freshsocket::{close, options::CloseAction};
+///
+/// assert_eq!(close::default_action(4401), CloseAction::RefreshThenRetry);
+/// assert_eq!(close::default_action(4403), CloseAction::Stop);
+/// ```
 pub fn default_action(code: u16) -> CloseAction {
     match code {
         // "Policy violation", what several servers send for a bad token; 3000 "Unauthorized" of the IANA registry;

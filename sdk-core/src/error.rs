@@ -57,6 +57,10 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// What a person can do about it.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::ErrorKind::SignedOut.advice(), "Sign in.");
+    /// ```
     pub fn advice(self) -> &'static str {
         match self {
             Self::InvalidOptions => "Correct the named option.",
@@ -176,6 +180,11 @@ impl Error {
     }
 
     /// The option that is wrong.
+    ///
+    /// ```
+    /// let error = freshsocket::Options::default().validate().unwrap_err();
+    /// assert_eq!(error.field(), Some("session.baseUrl"));
+    /// ```
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }

@@ -37,6 +37,11 @@ impl Json {
     }
 
     /// The value at a JSON pointer (RFC 6901), e.g. `/data/token`; the empty pointer is the whole value.
+    ///
+    /// ```
+    /// let json = freshsocket::Json::parse(r#"{"data": {"token": "t"}}"#).unwrap();
+    /// assert_eq!(json.at("/data/token").and_then(|token| token.as_str()), Some("t"));
+    /// ```
     pub fn at(&self, pointer: &str) -> Option<&Self> {
         if pointer.is_empty() {
             return Some(self);

@@ -57,16 +57,31 @@ pub enum Message {
 
 impl Message {
     /// A text message.
+    ///
+    /// ```
+    /// let message = freshsocket::Message::text("hello");
+    /// assert_eq!(message.as_text(), Some("hello"));
+    /// ```
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(Text::from(text.into()))
     }
 
     /// A binary message.
+    ///
+    /// ```
+    /// let message = freshsocket::Message::binary(vec![1, 2, 3]);
+    /// assert_eq!((message.len(), message.as_text()), (3, None));
+    /// ```
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
     }
 
     /// A text message with this value as JSON.
+    ///
+    /// ```
+    /// let message = freshsocket::Message::json(&[1, 2]).unwrap();
+    /// assert_eq!(message.as_text(), Some("[1,2]"));
+    /// ```
     ///
     /// # Errors
     /// If the value cannot be written as JSON (a map with keys that are not strings, for example).

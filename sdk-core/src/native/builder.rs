@@ -44,6 +44,17 @@ impl SessionBuilder {
     }
 
     /// Which kind of auth server this is; default: [`Preset::SimpleJwt`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url())
+    ///     .preset(freshsocket::options::Preset::NodeJwt)
+    ///     .build()
+    ///     .await?;
+    /// session.login([("email", "ada@example.com"), ("password", "secret")]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn preset(mut self, preset: Preset) -> Self {
         self.options.session.preset = preset;
         self
@@ -68,6 +79,16 @@ impl SessionBuilder {
     }
 
     /// Where the session is kept between runs; default: nowhere, it lives and ends with this process.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let store = freshsocket::MemoryStore::new();
+    /// let builder = || freshsocket::Session::builder(server.http_url()).store(store.clone());
+    /// builder().build().await?.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(builder().build().await?.state().is_signed_in()); // as after a restart
+    /// # Ok(()) }
+    /// ```
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -197,18 +218,59 @@ impl SocketBuilder {
     }
 
     /// How the connection shows who it is (W2); default: the subprotocol pair `["access_token", <token>]`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// use freshsocket::options::Credential;
+    ///
+    /// let socket = session
+    ///     .socket(server.ws_url())
+    ///     .credential(Credential::Query { parameter: "token".into() })
+    ///     .connect()?;
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// # Ok(()) }
+    /// ```
     pub fn credential(mut self, credential: Credential) -> Self {
         self.options.credential = credential;
         self
     }
 
     /// What to do with the live connection when the token is refreshed (W4); default: handover.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session
+    ///     .socket(server.ws_url())
+    ///     .renewal(freshsocket::options::Renewal::Keep)
+    ///     .connect()?;
+    /// # drop(socket);
+    /// # Ok(()) }
+    /// ```
     pub fn renewal(mut self, renewal: Renewal) -> Self {
         self.options.renewal = renewal;
         self
     }
 
     /// Changes any option.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session
+    ///     .socket(server.ws_url())
+    ///     .options(|options| options.outbox.max_messages = 100)
+    ///     .connect()?;
+    /// # drop(socket);
+    /// # Ok(()) }
+    /// ```
     pub fn options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
         change(&mut self.options);
         self

@@ -344,3 +344,37 @@ fn thread_number() -> usize {
         number.get()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> (Shared, mpsc::UnboundedReceiver<Input>) {
+        let (inputs, told) = mpsc::unbounded_channel();
+        let view = SessionView {
+            state: SessionState::Restoring,
+            token: None,
+            user: None,
+            attempts_ended: 0,
+            identity: None,
+            cookies: None,
+        };
+        (Shared::new(mpsc::unbounded_channel().0, inputs, view), told)
+    }
+
+    #[test]
+    fn w9_a_send_wakes_a_driver_that_slept_through_its_time_and_only_then() {
+        let (shared, mut told) = shared();
+        shared.wake_if_late();
+        shared.awake_within(Some(Duration::from_secs(60)));
+        shared.wake_if_late();
+        assert!(told.try_recv().is_err(), "in time");
+
+        // An hour of sleep: the wall clock is past the time at which the driver was to be awake.
+        shared.awake_by_unix_ms.store(1, Ordering::Relaxed);
+        shared.wake_if_late();
+        assert!(matches!(told.try_recv(), Ok(Input::Tick)));
+        shared.wake_if_late();
+        assert!(told.try_recv().is_err(), "once is enough");
+    }
+}

@@ -27,6 +27,13 @@ impl Matcher {
     }
 
     /// Whether `message` satisfies every condition.
+    ///
+    /// ```
+    /// use freshsocket::{Json, options::Matcher};
+    ///
+    /// let welcome = Matcher::new([("/type", Json::from("connected"))]);
+    /// assert!(welcome.matches(&Json::parse(r#"{"type": "connected"}"#).unwrap()));
+    /// ```
     pub fn matches(&self, message: &Json) -> bool {
         !self.0.is_empty()
             && self.0.iter().all(|(pointer, expected)| {

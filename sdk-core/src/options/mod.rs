@@ -60,6 +60,11 @@ impl Default for RetryOptions {
 impl Options {
     /// Checks everything that can be checked without a network.
     ///
+    /// ```
+    /// let options = freshsocket::Options::default();
+    /// assert_eq!(options.validate().unwrap_err().kind(), freshsocket::ErrorKind::InvalidOptions);
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming the first field that is wrong.
     pub fn validate(&self) -> Result<(), crate::Error> {
@@ -68,6 +73,12 @@ impl Options {
     }
 
     /// Reads options from JSON text.
+    ///
+    /// ```
+    /// let json = r#"{"session": {"baseUrl": "https://h"}, "socket": {"url": "wss://h/ws"}}"#;
+    /// let options = freshsocket::Options::from_json(json).unwrap();
+    /// assert!(options.validate().is_ok());
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions) with the place where the text is wrong.

@@ -35,6 +35,19 @@ pub struct FileStore {
 
 impl FileStore {
     /// A store in this file. Nothing is read or made before it is used; a missing folder is made then, with mode 0700.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let folder = std::env::temp_dir().join(format!("freshsocket-doc-{}", std::process::id()));
+    /// # let path = folder.join("session.json");
+    /// let store = freshsocket::FileStore::new(&path);
+    /// let session = freshsocket::Session::builder(server.http_url()).store(store).build().await?;
+    /// session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(path.exists()); // mode 0600
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok(()) }
+    /// ```
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             paths: Arc::new(Paths::of(path.into())),
