@@ -35,8 +35,6 @@ pub enum ErrorKind {
     CallbackFailed,
     /// There is no connection, and the options say not to queue.
     NotConnected,
-    /// The connection ended before the message was handed to the operating system.
-    ConnectionLost,
     /// The outbox is full.
     OutboxFull,
     /// The message waited longer than the options allow.
@@ -77,7 +75,6 @@ impl ErrorKind {
             Self::StoreFailed => "Check the store's permissions and free space.",
             Self::CallbackFailed => "See the cause: it is the application's own error.",
             Self::NotConnected => "Wait for the socket to open, or let the outbox queue.",
-            Self::ConnectionLost => "Send again if the message may arrive twice.",
             Self::OutboxFull => "Send less while disconnected, or raise the outbox's bounds.",
             Self::MessageExpired => "Send again if it still matters.",
             Self::MessageTooLarge => "Send smaller messages, or raise limits.maxMessageBytes.",
@@ -104,7 +101,6 @@ impl ErrorKind {
             Self::StoreFailed => "storeFailed",
             Self::CallbackFailed => "callbackFailed",
             Self::NotConnected => "notConnected",
-            Self::ConnectionLost => "connectionLost",
             Self::OutboxFull => "outboxFull",
             Self::MessageExpired => "messageExpired",
             Self::MessageTooLarge => "messageTooLarge",
@@ -117,7 +113,7 @@ impl ErrorKind {
     }
 
     /// Every kind, for generated tables and bindings.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidOptions,
         Self::InsecureUrl,
         Self::SignedOut,
@@ -130,7 +126,6 @@ impl ErrorKind {
         Self::StoreFailed,
         Self::CallbackFailed,
         Self::NotConnected,
-        Self::ConnectionLost,
         Self::OutboxFull,
         Self::MessageExpired,
         Self::MessageTooLarge,

@@ -228,7 +228,7 @@ pub enum Output {
 
     /// The session changed: publish this.
     PublishSession(SessionView),
-    /// The session's state changed once more on the way to the last `PublishSession`.
+    /// Something happened to the session, beyond its state.
     SessionEvent(SessionEvent),
     /// Call the token-refresh callbacks, in order, outside everything.
     TokenRefreshed {

@@ -3,10 +3,9 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use freshsocket::store::Swapped;
 use freshsocket::{
-    ClosedBy, Error, ErrorKind, FileStore, SendStatus, Session, SessionState, Socket, SocketEvent,
-    SocketHandle, SocketState, Store as _,
+    ClosedBy, Error, ErrorKind, SendStatus, Session, SessionState, Socket, SocketEvent, SocketHandle,
+    SocketState,
 };
 use tokio::time::Instant;
 
@@ -83,7 +82,6 @@ pub(crate) async fn run(
         expect,
         has_session,
         logout: secrets.logout,
-        store: secrets.store.map(FileStore::new),
         ends_with_input,
         opened: false,
         input_over: false,
@@ -106,7 +104,6 @@ struct Run<'a> {
     expect: Expectations,
     has_session: bool,
     logout: bool,
-    store: Option<FileStore>,
     ends_with_input: bool,
     /// A connection was open at least once.
     opened: bool,
@@ -240,17 +237,12 @@ impl Run<'_> {
     async fn close(&mut self) {
         self.sender.stop();
         let (handle, session) = (self.handle.clone(), self.session.clone());
-        let (logout, store, output) = (self.logout, self.store.take(), self.output);
+        let logout = self.logout;
         let closing = async move {
             handle.disconnect().await;
             if logout {
+                // Returns once the store is clear; trouble with it is told as an event.
                 let _ = session.logout().await;
-                if let Some(Err(error)) = forget(store).await {
-                    output.line(&Line::Error {
-                        during: "store",
-                        error: &error,
-                    });
-                }
             }
             session.close().await;
         };
@@ -278,22 +270,6 @@ impl Run<'_> {
         }
         exit
     }
-}
-
-/// Clears the store. The SDK does so as well, but not before `logout` returns, and this process ends next.
-async fn forget(store: Option<FileStore>) -> Option<Result<(), Error>> {
-    let store = store?;
-    let clear = async {
-        let mut held = store.load().await?;
-        while held.session.is_some() {
-            match store.swap(held.version, None).await? {
-                Swapped::Done(_) => break,
-                Swapped::Conflict(now) => held = now,
-            }
-        }
-        Ok(())
-    };
-    Some(clear.await)
 }
 
 /// Prints what was told.

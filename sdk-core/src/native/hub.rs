@@ -92,15 +92,15 @@ impl<T: Clone> Hub<T> {
         let mut inner = lock(&self.inner);
         let mut waiting = inner.backlog.take().unwrap_or_default();
         waiting.extend(first);
-        let queue = Queue {
-            waiting,
-            missed: 0,
-            waker: None,
-            closed: inner.closed,
-        };
-        let queue = Arc::new(Mutex::new(queue));
-        inner.queues.push(Arc::downgrade(&queue));
-        Changes { queue }
+        inner.add(waiting)
+    }
+
+    /// Subscribes, beginning with the value as it is at that moment. A change that is just being sent may come twice,
+    /// and none is missed: whoever changes the value does so before sending it.
+    pub(crate) fn subscribe_from(&self, now: impl FnOnce() -> T) -> Changes<T> {
+        let mut inner = lock(&self.inner);
+        let now = now();
+        inner.add(VecDeque::from([now]))
     }
 
     /// Ends every subscription, those to come too, once it has delivered what it holds.
@@ -116,6 +116,19 @@ impl<T: Clone> Hub<T> {
                 waker.wake();
             }
         }
+    }
+}
+
+impl<T> Inner<T> {
+    fn add(&mut self, waiting: VecDeque<T>) -> Changes<T> {
+        let queue = Arc::new(Mutex::new(Queue {
+            waiting,
+            missed: 0,
+            waker: None,
+            closed: self.closed,
+        }));
+        self.queues.push(Arc::downgrade(&queue));
+        Changes { queue }
     }
 }
 

@@ -319,10 +319,8 @@ impl Session {
     /// # Ok(()) }
     /// ```
     pub fn states(&self) -> Changes<SessionState> {
-        // Subscribed first, so that no change is missed; one that comes in between may come twice.
         let shared = &self.guard.shared;
-        let mut now = Some(shared.view().state.clone());
-        shared.states.subscribe(now.take())
+        shared.states.subscribe_from(|| shared.view().state.clone())
     }
 
     /// What happens from now on: refreshes begun, done and failed, tokens about to expire, trouble with the store. The
