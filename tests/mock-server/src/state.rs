@@ -71,10 +71,10 @@ impl Shared {
         self.released.send_modify(|count| *count += 1);
     }
 
-    /// Waits for the next `release()`.
-    pub(crate) async fn held(&self) {
-        // An error means that the server is gone, and with it the reason to wait.
-        let _ = self.released.subscribe().changed().await;
+    /// A hold that the next `release()` ends, counted from this call on: it is taken before the request shows
+    /// in any counter, so that a test which sees the request can also let it go.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold(self.released.subscribe())
     }
 
     /// Settings, faults, records, counters and failed logins as at the start. Tokens and connections stay.
@@ -97,5 +97,16 @@ impl Shared {
     /// Waits until the server is stopped.
     pub(crate) async fn stopped(&self) {
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// See [`Shared::hold`].
+pub(crate) struct Hold(watch::Receiver<u64>);
+
+impl Hold {
+    /// Waits for the release.
+    pub(crate) async fn released(&mut self) {
+        // An error means that the server is gone, and with it the reason to wait.
+        let _ = self.0.changed().await;
     }
 }

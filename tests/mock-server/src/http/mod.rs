@@ -81,16 +81,17 @@ pub(crate) async fn serve(
 /// The answer to a call, with its fault applied; none if the connection is to be cut.
 async fn answer(shared: &Shared, mut call: Call) -> Option<(Answer, http::HeaderMap)> {
     let route = Route::find(&call.method, &call.path, call.speaks_node(), &call.settings);
-    shared.log.count(|counters| count_arrival(counters, route.kind()));
     let fault = route
         .target()
         .and_then(|target| locked(&shared.faults).take(target));
+    let mut hold = shared.hold();
+    shared.log.count(|counters| count_arrival(counters, route.kind()));
     let mut draft = Draft::new(route.kind(), &call.method, &call.path);
     draft.record.fault = fault.as_ref().map(|fault| fault.name().to_owned());
 
     match &fault {
         Some(Fault::Delay { ms } | Fault::SlowUpgrade { ms }) => pause(*ms).await,
-        Some(Fault::Hold { act_first: false }) => shared.held().await,
+        Some(Fault::Hold { act_first: false }) => hold.released().await,
         _ => {}
     }
     if fault == Some(Fault::Unavailable) {
@@ -109,7 +110,7 @@ async fn answer(shared: &Shared, mut call: Call) -> Option<(Answer, http::Header
     match fault {
         Some(Fault::DropAnswer) => return None,
         Some(Fault::DelayAnswer { ms }) => pause(ms).await,
-        Some(Fault::Hold { act_first: true }) => shared.held().await,
+        Some(Fault::Hold { act_first: true }) => hold.released().await,
         Some(Fault::NoRefreshToken) => return Some((answer.without_refresh_token(), call.headers)),
         _ => {}
     }

@@ -70,11 +70,12 @@ pub(crate) async fn decide(
     request: &Request<Incoming>,
     registered: &Registered,
 ) -> Decision {
+    let fault = locked(&shared.faults).take(Target::Ws);
+    let mut hold = shared.hold();
     shared.log.count(|counters| {
         counters.requests += 1;
         counters.ws_handshakes += 1;
     });
-    let fault = locked(&shared.faults).take(Target::Ws);
     let path = request.uri().path();
     let mut draft = Draft::new(Kind::WsRefused, request.method(), path);
     draft.record.fault = fault.as_ref().map(|fault| fault.name().to_owned());
@@ -82,7 +83,7 @@ pub(crate) async fn decide(
         Some(Fault::Delay { ms } | Fault::SlowUpgrade { ms } | Fault::DelayAnswer { ms }) => {
             tokio::time::sleep(Duration::from_millis(*ms)).await;
         }
-        Some(Fault::Hold { .. }) => shared.held().await,
+        Some(Fault::Hold { .. }) => hold.released().await,
         _ => {}
     }
 
