@@ -1,12 +1,10 @@
 //! The server's memory of tokens: what it issued, rotated, blacklisted and saw used.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::settings::Settings;
 use crate::token::{Mint, Minted, TokenKind, short_hash};
-
-const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Why a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +68,6 @@ pub(crate) struct Book {
     /// Access tokens up to this number count as expired.
     expired_up_to: u64,
     last_family: u64,
-    failures: HashMap<String, VecDeque<Instant>>,
 }
 
 #[derive(Debug)]
@@ -119,7 +116,6 @@ impl Book {
             last_seq: 0,
             expired_up_to: 0,
             last_family: 0,
-            failures: HashMap::new(),
         }
     }
 
@@ -325,6 +321,11 @@ impl Book {
         (whose, Ok(pair))
     }
 
+    /// Whose refresh token this is or was.
+    pub(crate) fn refresh_user(&self, token: &str) -> Option<String> {
+        self.refresh.get(token).map(|entry| entry.user.clone())
+    }
+
     /// Whether the server would still accept this refresh token.
     pub(crate) fn is_good_refresh(&self, token: &str, now_ms: i64) -> bool {
         let entry = self.refresh.get(token);
@@ -370,27 +371,6 @@ impl Book {
     /// Whether the server issued this very string as an access token.
     pub(crate) fn knows_access(&self, token: &str) -> bool {
         self.access.contains_key(token)
-    }
-
-    /// Notes a failed login.
-    pub(crate) fn note_failure(&mut self, user: &str) {
-        self.failures
-            .entry(user.to_owned())
-            .or_default()
-            .push_back(Instant::now());
-    }
-
-    /// Whether the user has used up the failures of the last minute.
-    pub(crate) fn is_rate_limited(&mut self, user: &str, settings: &Settings) -> bool {
-        let Some(failures) = self.failures.get_mut(user) else {
-            return false;
-        };
-        failures.retain(|at| at.elapsed() < FAILURE_WINDOW);
-        failures.len() >= settings.failed_auth_limit as usize
-    }
-
-    pub(crate) fn forget_failures(&mut self) {
-        self.failures.clear();
     }
 
     fn issue_refresh(&mut self, user: &str, family: u64, now_ms: i64, settings: &Settings) -> Minted {

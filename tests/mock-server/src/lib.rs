@@ -20,8 +20,9 @@
 //! ```
 //!
 //! How a request flows: `listen` accepts TCP and wraps it in a `stream` with a switch (cut, half-open);
-//! `http` finds the endpoint, takes its `fault`, and lets the handler act on the `book` of tokens; `ws` decides
-//! about upgrades and serves each connection in its own task; everything lands in the `record` log.
+//! `http` finds the endpoint, takes its `fault`, and lets the handler act on the `book` of tokens unless the
+//! `throttle` refuses; `ws` decides about upgrades and serves each connection in its own task; everything lands in the
+//! `record` log.
 //!
 //! Still to come: Socket.IO.
 
@@ -36,6 +37,7 @@ mod server;
 mod settings;
 mod state;
 mod stream;
+mod throttle;
 mod token;
 mod ws;
 

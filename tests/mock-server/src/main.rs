@@ -14,7 +14,8 @@ struct Arguments {
     /// Port on 127.0.0.1; 0 lets the system choose.
     #[arg(long, env = "FRESHSOCKET_MOCK_PORT", default_value_t = 0)]
     port: u16,
-    /// Settings as JSON (beginning with a brace), or the path of a JSON file.
+    /// Settings as JSON (beginning with a brace), or the path of a JSON file. For example
+    /// `{"failedAuthLimit": 3, "failedAuthTargets": ["http", "ws"]}`: 429 after three failed authentications.
     #[arg(long)]
     settings: Option<String>,
     /// Log to stderr in this form; `RUST_LOG` filters. Default: no log.

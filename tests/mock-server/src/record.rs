@@ -133,6 +133,8 @@ pub struct Counters {
     pub tickets: u64,
     /// Requests for `/api/me` and `/api/echo`.
     pub api: u64,
+    /// Requests and handshakes answered with 429, because authentication failed too often.
+    pub throttled: u64,
     /// Faults applied.
     pub faults: u64,
     /// WebSocket handshakes, whatever became of them. Counted on arrival.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Target;
+
 /// How the server behaves. In JSON the names are camelCase; whatever is left out has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -38,8 +40,12 @@ pub struct Settings {
     pub clock_offset_s: i64,
     /// Status of successful answers. With 204 those that carry no token have an empty body. Default 200.
     pub success_status: u16,
-    /// Failed logins per user and minute before 429. Default 20.
+    /// Failed authentications within a minute before 429, for each target and user apart; those that name no user the
+    /// server knows are counted together. Default 20.
     pub failed_auth_limit: u32,
+    /// Where that limit holds: `login`, `refresh`, `verify`, `logout`, `ticket`, `api`, `http` for all of these, `ws`
+    /// for upgrades, where refused first messages and renewals count too. Empty: nowhere. Default `login`.
+    pub failed_auth_targets: Vec<Target>,
     /// What `Retry-After` says on that 429. Default 60.
     pub failed_auth_retry_after_s: u64,
     /// What happens on the simple-JWT paths with the other kind of ending. Default: redirect to the slash.
@@ -116,6 +122,7 @@ impl Default for Settings {
             clock_offset_s: 0,
             success_status: 200,
             failed_auth_limit: 20,
+            failed_auth_targets: vec![Target::Login],
             failed_auth_retry_after_s: 60,
             slash: SlashPolicy::RedirectToSlash,
             redirect_status: 308,

@@ -11,6 +11,7 @@ use crate::listen::Gate;
 use crate::locked;
 use crate::record::Log;
 use crate::settings::Settings;
+use crate::throttle::Throttle;
 use crate::ws::Hub;
 
 /// The server's state. Locks are held for single steps only, never across an await, never two at once.
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     settings: Mutex<Arc<Settings>>,
     pub(crate) book: Mutex<Book>,
     pub(crate) faults: Mutex<FaultTable>,
+    pub(crate) throttle: Throttle,
     pub(crate) log: Log,
     pub(crate) hub: Hub,
     pub(crate) gate: Gate,
@@ -35,6 +37,7 @@ impl Shared {
             initial: settings,
             book: Mutex::new(Book::new()),
             faults: Mutex::default(),
+            throttle: Throttle::default(),
             log: Log::new(),
             hub: Hub::default(),
             gate,
@@ -77,11 +80,11 @@ impl Shared {
         Hold(self.released.subscribe())
     }
 
-    /// Settings, faults, records, counters and failed logins as at the start. Tokens and connections stay.
+    /// Settings, faults, records, counters and failed authentication as at the start. Tokens and connections stay.
     pub(crate) fn reset(&self) {
         *locked(&self.settings) = Arc::new(self.initial.clone());
         locked(&self.faults).clear(None);
-        locked(&self.book).forget_failures();
+        self.throttle.reset();
         self.log.reset();
         self.release();
     }

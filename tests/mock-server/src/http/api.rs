@@ -52,14 +52,18 @@ pub(crate) fn echo(shared: &Shared, call: &Call, draft: &mut Draft) -> Answer {
     }
 }
 
-/// The user of the bearer token, or of the session cookie.
-fn user(shared: &Shared, call: &Call, draft: &mut Draft) -> Result<String, TokenError> {
-    let token = if call.bearer().is_empty() {
+/// The bearer token, or the session cookie.
+pub(crate) fn token(call: &Call) -> &str {
+    if call.bearer().is_empty() {
         call.cookie("access")
     } else {
         call.bearer()
-    };
-    let seen = locked(&shared.book).see_access(token, call.now_ms, &call.settings);
+    }
+}
+
+/// The user of that token.
+fn user(shared: &Shared, call: &Call, draft: &mut Draft) -> Result<String, TokenError> {
+    let seen = locked(&shared.book).see_access(token(call), call.now_ms, &call.settings);
     draft.saw(&seen);
     seen.verdict
 }

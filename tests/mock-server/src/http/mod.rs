@@ -104,7 +104,7 @@ async fn answer(shared: &Shared, mut call: Call) -> Option<(Answer, http::Header
     }
 
     call.now_ms = shared.now_ms();
-    let answer = act(shared, &route, &call, &mut draft);
+    let answer = act_within_limits(shared, &route, &call, &mut draft);
     let drops = fault == Some(Fault::DropAnswer);
     push(shared, draft, (!drops).then_some(answer.status));
     match fault {
@@ -115,6 +115,48 @@ async fn answer(shared: &Shared, mut call: Call) -> Option<(Answer, http::Header
         _ => {}
     }
     Some((answer, call.headers))
+}
+
+/// Lets the endpoint act, unless whoever asks has failed too often.
+fn act_within_limits(shared: &Shared, route: &Route, call: &Call, draft: &mut Draft) -> Answer {
+    let Some(target) = route.target() else {
+        return act(shared, route, call, draft);
+    };
+    let (user, settings) = (named_user(shared, route, call), &call.settings);
+    if let Some(answer) = shared.throttle.refusal(target, user.as_deref(), settings) {
+        draft.record.user = user;
+        draft.tally = |counters| counters.throttled += 1;
+        return answer;
+    }
+    let answer = act(shared, route, call, draft);
+    // Whatever is merely malformed is 400.
+    if answer.status == 401 {
+        shared.throttle.failed(target, user.as_deref(), settings);
+    }
+    answer
+}
+
+/// Who a request says it comes from, whether or not that is so.
+fn named_user(shared: &Shared, route: &Route, call: &Call) -> Option<String> {
+    let of_refresh = |words: Words| locked(&shared.book).refresh_user(words.refresh_token(call));
+    let of_access = |token: &str| {
+        let book = locked(&shared.book);
+        book.see_access(token, call.now_ms, &call.settings).user
+    };
+    match route {
+        Route::SimpleLogin => Some(Words::Simple.user_field(call).to_owned()),
+        Route::NodeLogin => Some(Words::Node.user_field(call).to_owned()),
+        Route::TokenOnlyLogin => Some(Words::TokenOnly.user_field(call).to_owned()),
+        Route::CookieLogin => Some(Words::Cookie.user_field(call).to_owned()),
+        Route::SimpleRefresh => of_refresh(Words::Simple),
+        Route::NodeRefresh => of_refresh(Words::Node),
+        Route::CookieRefresh => of_refresh(Words::Cookie),
+        Route::SimpleVerify => of_access(Words::Simple.verified_token(call)),
+        Route::CookieMe => of_access(Words::Cookie.verified_token(call)),
+        Route::SimpleLogout | Route::NodeLogout | Route::Ticket => of_access(call.bearer()),
+        Route::Me | Route::Echo => of_access(api::token(call)),
+        Route::CookieLogout | Route::Redirect(_) | Route::WrongMethod | Route::NotFound => None,
+    }
 }
 
 fn act(shared: &Shared, route: &Route, call: &Call, draft: &mut Draft) -> Answer {

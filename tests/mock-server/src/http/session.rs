@@ -26,7 +26,7 @@ pub(crate) enum Words {
 }
 
 impl Words {
-    fn user_field(self, call: &Call) -> &str {
+    pub(crate) fn user_field(self, call: &Call) -> &str {
         match self {
             Self::Node if call.json.get("email").is_some() => call.field("email"),
             _ if call.json.get("username").is_some() => call.field("username"),
@@ -34,11 +34,19 @@ impl Words {
         }
     }
 
-    fn refresh_token(self, call: &Call) -> &str {
+    pub(crate) fn refresh_token(self, call: &Call) -> &str {
         match self {
             Self::Simple => call.field("refresh"),
             Self::Node | Self::TokenOnly => call.field("refreshToken"),
             Self::Cookie => call.cookie("refresh"),
+        }
+    }
+
+    /// The token that is to be verified.
+    pub(crate) fn verified_token(self, call: &Call) -> &str {
+        match self {
+            Self::Cookie => call.cookie("access"),
+            _ => call.field("token"),
         }
     }
 }
@@ -46,28 +54,17 @@ impl Words {
 pub(crate) fn login(shared: &Shared, call: &Call, words: Words, draft: &mut Draft) -> Answer {
     let user = words.user_field(call);
     draft.record.user = Some(user.to_owned());
-    let settings = &call.settings;
-    let mut book = locked(&shared.book);
-    if book.is_rate_limited(user, settings) {
-        let body = json!({ "detail": "Request was throttled.", "error": "Too many attempts" });
-        return Answer::json(429, body).with(
-            header::RETRY_AFTER,
-            settings.failed_auth_retry_after_s.to_string(),
-        );
-    }
     if user.is_empty() || call.field("password").is_empty() {
         return Answer::json(400, json!({ "detail": "username and password are required" }));
     }
     if call.field("password") == WRONG_PASSWORD {
-        book.note_failure(user);
         let detail = "No active account found with the given credentials";
         return match words {
             Words::Node | Words::TokenOnly => Answer::json(401, json!({ "error": "Invalid credentials" })),
             Words::Simple | Words::Cookie => Answer::json(401, json!({ "detail": detail })),
         };
     }
-    let pair = book.login(user, call.now_ms, settings);
-    drop(book);
+    let pair = locked(&shared.book).login(user, call.now_ms, &call.settings);
     draft.tally = |counters| counters.logins_ok += 1;
     draft.record.issued_token_seq = Some(pair.access_seq);
     hand_out(call, words, &pair, Occasion::Login)
@@ -97,11 +94,7 @@ pub(crate) fn refresh(shared: &Shared, call: &Call, words: Words, draft: &mut Dr
 }
 
 pub(crate) fn verify(shared: &Shared, call: &Call, words: Words, draft: &mut Draft) -> Answer {
-    let token = if words == Words::Cookie {
-        call.cookie("access")
-    } else {
-        call.field("token")
-    };
+    let token = words.verified_token(call);
     let book = locked(&shared.book);
     let seen = book.see_access(token, call.now_ms, &call.settings);
     let is_refresh = seen.verdict == Err(TokenError::WrongType) && book.is_good_refresh(token, call.now_ms);

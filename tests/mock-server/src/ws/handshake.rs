@@ -104,6 +104,12 @@ pub(crate) async fn decide(
         refused(shared, draft, Some(answer.status));
         return Decision::Answer(answer);
     }
+    let user = seen.as_ref().and_then(|seen| seen.user.as_deref());
+    if let Some(answer) = shared.throttle.refusal(Target::Ws, user, &settings) {
+        shared.log.count(|counters| counters.throttled += 1);
+        refused(shared, draft, Some(answer.status));
+        return Decision::Answer(answer);
+    }
     if settings
         .max_connections
         .is_some_and(|max| shared.hub.len() >= max)
@@ -118,13 +124,16 @@ pub(crate) async fn decide(
         (Some(course), _) if !matches!(course, Course::HalfOpen | Course::Oversized { .. }) => course,
         (_, Verdict::Good) => Course::Serve,
         (_, Verdict::Later) => Course::AwaitAuth,
-        (_, Verdict::Bad(error)) => match course_of_refusal(&settings.refusal, error) {
-            Ok(course) => course,
-            Err(status) => {
-                refused(shared, draft, Some(status));
-                return Decision::Answer(Answer::empty(status));
+        (_, Verdict::Bad(error)) => {
+            shared.throttle.failed(Target::Ws, user, &settings);
+            match course_of_refusal(&settings.refusal, error) {
+                Ok(course) => course,
+                Err(status) => {
+                    refused(shared, draft, Some(status));
+                    return Decision::Answer(Answer::empty(status));
+                }
             }
-        },
+        }
     };
     let no_subprotocol = fault == Some(Fault::NoSubprotocol);
     let subprotocol = offer.selected(&settings, known).filter(|_| !no_subprotocol);

@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{Connection, ON, Step, text};
 use crate::book::TokenError;
+use crate::fault::Target;
 use crate::http::Draft;
 use crate::record::Kind;
 use crate::settings::{Placement, Settings};
@@ -40,6 +41,9 @@ impl Connection<'_> {
                 ON
             }
             Err(error) => {
+                if let Some(user) = seen.user.as_deref() {
+                    self.shared.throttle.failed(Target::Ws, Some(user), &settings);
+                }
                 handshake::refused(self.shared, draft, Some(101));
                 self.refuse_late(error, &settings).await
             }
@@ -72,6 +76,10 @@ impl Connection<'_> {
         self.shared.log.push(draft.record, |counters| {
             counters.ws_renewals += u64::from(refused.is_none());
         });
+        if refused.is_some() {
+            let user = self.info.user.as_deref();
+            self.shared.throttle.failed(Target::Ws, user, settings);
+        }
         let Some(error) = refused else {
             self.feed(text(&json!({ "type": "auth_ok" }))).await?;
             return ON;
@@ -85,6 +93,8 @@ impl Connection<'_> {
 
     /// Refuses after the upgrade, where an HTTP status is out of reach: 4401 takes its place.
     pub(super) async fn refuse_late(&mut self, error: TokenError, settings: &Settings) -> Step {
+        // The upgrade named nobody, and the next one will not either: it is for nobody's account as well.
+        self.shared.throttle.failed(Target::Ws, None, settings);
         match course_of_refusal(&settings.refusal, error) {
             Ok(Course::Refuse {
                 message,
