@@ -19,7 +19,7 @@ use crate::secrets::{Secrets, Source};
 use crate::sender::Sender;
 use crate::sign_in;
 use crate::signals::Interrupted;
-use crate::watch::{Seen, Watch};
+use crate::watch::{Seen, Watch, What};
 
 /// Everything, from the options to the exit code.
 pub(crate) async fn run(
@@ -53,7 +53,6 @@ pub(crate) async fn run(
         .connect()
         .map_err(Failure::options)?;
     let handle = socket.handle();
-    watch.add(&handle);
     handle.connect();
     let lines = plan.reads_stdin.then(|| {
         let longest = config.options.socket.limits.max_message_bytes;
@@ -203,13 +202,13 @@ impl Run<'_> {
 
     /// Prints what was told and remembers what matters.
     fn take(&mut self, seen: Seen) {
-        if self.has_session || !matches!(seen, Seen::Session(_) | Seen::SessionEvent(_)) {
+        if self.has_session || !matches!(seen.what, What::Session(_) | What::SessionEvent(_)) {
             tell(self.output, &seen);
         }
-        match &seen {
-            Seen::SocketEvent(SocketEvent::Opened { .. }) => self.opened = true,
-            Seen::Message(message) => return self.expect.see(message),
-            Seen::Over(error) => self.over = Some(error.clone()),
+        match &seen.what {
+            What::SocketEvent(SocketEvent::Opened { .. }) => self.opened = true,
+            What::Message(message) => return self.expect.see(message),
+            What::Over(error) => self.over = Some(error.clone()),
             _ => {}
         }
         match self.watch.newly_missed() {
@@ -274,19 +273,19 @@ impl Run<'_> {
 
 /// Prints what was told.
 fn tell(output: &Output, seen: &Seen) {
-    let line = match seen {
-        Seen::Session(state) => Some(Line::Session { state }),
-        Seen::SessionEvent(event) => Line::of_session(event),
-        Seen::Socket(state) => Some(Line::Socket { state }),
-        Seen::SocketEvent(event) => Line::of_socket(event),
-        Seen::Message(message) => Some(Line::Message { message }),
-        Seen::Over(error) => Some(Line::Error {
+    let line = match &seen.what {
+        What::Session(state) => Some(Line::Session { state }),
+        What::SessionEvent(event) => Line::of_session(event),
+        What::Socket(state) => Some(Line::Socket { state }),
+        What::SocketEvent(event) => Line::of_socket(event),
+        What::Message(message) => Some(Line::Message { message }),
+        What::Over(error) => Some(Line::Error {
             during: "socket",
             error,
         }),
     };
     if let Some(line) = line {
-        output.line(&line);
+        output.line_of(seen.at_unix_ms, &line);
     }
 }
 

@@ -1,12 +1,22 @@
 //! Everything that session and socket tell: changes, and messages.
 
 use freshsocket::{
-    Changes, Error, Message, Session, SessionEvent, SessionState, SocketEvent, SocketHandle, SocketState,
+    Activity, ActivityKind, Changes, Error, Message, Session, SessionEvent, SessionState, SocketEvent,
+    SocketState,
 };
 
-/// One thing that was told.
+use crate::output::unix_ms;
+
+/// One thing that was told, and when it happened.
 #[derive(Debug)]
-pub(crate) enum Seen {
+pub(crate) struct Seen {
+    pub(crate) at_unix_ms: u64,
+    pub(crate) what: What,
+}
+
+/// What was told.
+#[derive(Debug)]
+pub(crate) enum What {
     Session(SessionState),
     SessionEvent(SessionEvent),
     Socket(SocketState),
@@ -17,83 +27,58 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    /// What reading the socket brought.
+    /// What reading the socket brought, just now.
     pub(crate) fn read(read: Result<Message, Error>) -> Self {
-        read.map_or_else(Self::Over, Self::Message)
+        Self {
+            at_unix_ms: unix_ms(),
+            what: read.map_or_else(What::Over, What::Message),
+        }
+    }
+
+    /// `None` for what later versions tell and this client does not know.
+    fn activity(activity: Activity) -> Option<Self> {
+        let what = match activity.what {
+            ActivityKind::SessionState(state) => What::Session(state),
+            ActivityKind::SessionEvent(event) => What::SessionEvent(event),
+            // There is one socket.
+            ActivityKind::SocketState { state, .. } => What::Socket(state),
+            ActivityKind::SocketEvent { event, .. } => What::SocketEvent(event),
+            _ => return None,
+        };
+        Some(Self {
+            at_unix_ms: activity.at,
+            what,
+        })
     }
 }
 
-/// What is listened to.
+/// What is listened to: the session and its socket, in one order.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    states: Changes<SessionState>,
-    events: Changes<SessionEvent>,
-    socket: Option<WatchedSocket>,
+    activity: Changes<Activity>,
     missed: u64,
-}
-
-#[derive(Debug)]
-struct WatchedSocket {
-    states: Changes<SocketState>,
-    events: Changes<SocketEvent>,
 }
 
 impl Watch {
     pub(crate) fn session(session: &Session) -> Self {
         Self {
-            events: session.events(),
-            states: session.states(),
-            socket: None,
+            activity: session.activity(),
             missed: 0,
         }
     }
 
-    /// Listens to this socket as well.
-    pub(crate) fn add(&mut self, socket: &SocketHandle) {
-        self.socket = Some(WatchedSocket {
-            events: socket.events(),
-            states: socket.states(),
-        });
-    }
-
     /// The next state or event; `None` when there will be none. Cancel-safe.
     pub(crate) async fn change(&mut self) -> Option<Seen> {
-        let Self {
-            states,
-            events,
-            socket,
-            ..
-        } = self;
-        let Some(WatchedSocket {
-            states: socket_states,
-            events: socket_events,
-            ..
-        }) = socket
-        else {
-            return tokio::select! {
-                biased;
-                Some(event) = events.next() => Some(Seen::SessionEvent(event)),
-                Some(state) = states.next() => Some(Seen::Session(state)),
-                else => None,
-            };
-        };
-        tokio::select! {
-            biased;
-            Some(event) = events.next() => Some(Seen::SessionEvent(event)),
-            Some(state) = states.next() => Some(Seen::Session(state)),
-            Some(event) = socket_events.next() => Some(Seen::SocketEvent(event)),
-            Some(state) = socket_states.next() => Some(Seen::Socket(state)),
-            else => None,
+        loop {
+            if let Some(seen) = Seen::activity(self.activity.next().await?) {
+                return Some(seen);
+            }
         }
     }
 
     /// How many states and events were missed since the last call, because they came faster than they were taken.
     pub(crate) fn newly_missed(&mut self) -> u64 {
-        let of_socket = self
-            .socket
-            .as_ref()
-            .map_or(0, |socket| socket.states.missed() + socket.events.missed());
-        let missed = self.states.missed() + self.events.missed() + of_socket;
+        let missed = self.activity.missed();
         missed - std::mem::replace(&mut self.missed, missed)
     }
 }

@@ -40,13 +40,13 @@ impl Human {
         line
     }
 
-    /// A line on standard error; `None` for what people need not read.
-    pub(crate) fn status(&self, line: &Line<'_>, now_unix_ms: u64) -> Option<String> {
-        let (tone, text) = describe(line, now_unix_ms)?;
+    /// A line on standard error about what happened at this time; `None` for what people need not read.
+    pub(crate) fn status(&self, line: &Line<'_>, at_unix_ms: u64) -> Option<String> {
+        let (tone, text) = describe(line, at_unix_ms)?;
         if self.quiet && tone != Tone::Bad {
             return None;
         }
-        let seconds = now_unix_ms / 1_000;
+        let seconds = at_unix_ms / 1_000;
         let (h, m, s) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         let time = format!("{h:02}:{m:02}:{s:02}Z");
         let text = tame(&text).replace('\n', "\\n");
@@ -115,6 +115,11 @@ fn describe(line: &Line<'_>, now: u64) -> Option<(Tone, String)> {
             (Tone::Good, format!("socket: {how}{protocol}"))
         }
         Line::Renewed => (Tone::Good, "socket: showed the new token".into()),
+        Line::OneConnectionPerUser => (
+            Tone::Plain,
+            "socket: this server allows one connection per user; the old one is closed first from now on"
+                .into(),
+        ),
         Line::AuthRefused { ended } => (Tone::Bad, format!("socket: refused ({})", how(ended))),
         Line::Unread { count } => (Tone::Bad, format!("socket: {count} messages dropped unread")),
         Line::Send {

@@ -44,6 +44,8 @@ pub(crate) enum Line<'a> {
     Ended { ended: &'a Ended, will_retry: bool },
     /// A renewed token was sent on the live connection.
     Renewed,
+    /// The server allows one connection per user.
+    OneConnectionPerUser,
     /// The server refused the credential of an attempt or connection.
     AuthRefused { ended: &'a Ended },
     /// Received messages were dropped unread.
@@ -136,6 +138,7 @@ impl<'a> Line<'a> {
                 will_retry: *will_retry,
             },
             SocketEvent::Renewed => Self::Renewed,
+            SocketEvent::OneConnectionPerUser => Self::OneConnectionPerUser,
             SocketEvent::AuthRefused { ended } => Self::AuthRefused { ended },
             SocketEvent::Unread { count } => Self::Unread { count: *count },
             // `SendFailed` is told by the sender, which knows which line it was.
@@ -218,6 +221,7 @@ mod tests {
                 handover: false,
             },
             Line::Renewed,
+            Line::OneConnectionPerUser,
             Line::Unread { count: 1 },
             Line::Message { message: &text },
             Line::Message { message: &binary },

@@ -48,14 +48,19 @@ impl Output {
         }
     }
 
-    /// Prints one line.
+    /// Prints one line about what happens now.
     pub(crate) fn line(&self, line: &Line<'_>) {
+        self.line_of(unix_ms(), line);
+    }
+
+    /// Prints one line about what happened at this time.
+    pub(crate) fn line_of(&self, at_unix_ms: u64, line: &Line<'_>) {
         match &self.form {
-            Form::Json => self.document_line(&Stamped { ts: unix_ms(), line }),
+            Form::Json => self.document_line(&Stamped { ts: at_unix_ms, line }),
             Form::Human(human) => {
                 if let Line::Message { message } = line {
                     self.write(human.message(message).as_bytes());
-                } else if let Some(text) = human.status(line, unix_ms()) {
+                } else if let Some(text) = human.status(line, at_unix_ms) {
                     note(&text);
                 }
             }
@@ -123,7 +128,8 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-fn unix_ms() -> u64 {
+/// The time now.
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

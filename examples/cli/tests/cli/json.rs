@@ -49,6 +49,32 @@ async fn eventful_run(server: &MockServer) -> Vec<serde_json::Value> {
     run.finish().await.expect_code(7).json()
 }
 
+/// What is said of session and socket is in one order, with the times at which it was decided.
+fn check_order(lines: &[serde_json::Value]) {
+    let separate = ["message", "send", "error", "exit"];
+    let activity: Vec<_> = lines
+        .iter()
+        .filter(|line| !separate.contains(&line["type"].as_str().unwrap()))
+        .collect();
+    for pair in activity.windows(2) {
+        assert!(pair[0]["ts"].as_u64() <= pair[1]["ts"].as_u64(), "{pair:#?}");
+    }
+    let done = |token: &serde_json::Value| {
+        let is_done = |line: &&serde_json::Value| line["phase"] == "done" && line["token"] == *token;
+        activity.iter().position(is_done)
+    };
+    for (place, attempt) in activity
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line["type"] == "attempt")
+    {
+        assert!(
+            done(&attempt["token"]).is_some_and(|done| done < place),
+            "a token before its refresh: {attempt} in {lines:#?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn every_line_is_of_a_documented_type_with_the_documented_fields() {
     let server = server(|s| {
@@ -75,6 +101,7 @@ async fn every_line_is_of_a_documented_type_with_the_documented_fields() {
             "no {kind} in {lines:#?}"
         );
     }
+    check_order(&lines);
     let last = lines.last().unwrap();
     assert_eq!(
         (last["type"].as_str(), last["code"].as_u64()),
