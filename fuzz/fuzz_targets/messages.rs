@@ -32,6 +32,7 @@ fuzz_target!(|data: &[u8]| {
             Some(Notice::AuthError) => {
                 assert!(options.auth_error.is_some(), "a refusal that nobody configured")
             }
+            Some(Notice::Renewed) => panic!("an acknowledgement that nobody configured"),
             None => {}
         }
         if !verdict.deliver {
