@@ -6,10 +6,10 @@ use freshsocket::io::{
 use freshsocket::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
 use freshsocket::{Error, SocketEvent};
 
-use super::{OnOpen, Sent, World};
+use super::{OnOpen, Overlap, Sent, World};
 
 /// What is on its way.
-pub(crate) enum Event {
+pub enum Event {
     AtServer {
         life: u64,
         effect: EffectId,
@@ -72,7 +72,7 @@ pub(crate) enum Event {
 }
 
 /// An access to the store.
-pub(crate) enum Access {
+pub enum Access {
     Load,
     Swap {
         expected: StoreVersion,
@@ -82,7 +82,7 @@ pub(crate) enum Access {
 
 impl Event {
     /// Whether it still happens when the process that caused it is dead.
-    pub(crate) fn survives(&self, life: u64, keep_writes: bool) -> bool {
+    pub fn survives(&self, life: u64, keep_writes: bool) -> bool {
         match self {
             Self::AtServer { .. } | Self::ToServer { .. } | Self::Later(_) => true,
             Self::AtStore {
@@ -97,13 +97,13 @@ impl Event {
 
 /// What an effect that is out is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     Refresh,
     Other,
 }
 
 impl World {
-    pub(crate) fn perform_outputs(&mut self) {
+    pub fn perform_outputs(&mut self) {
         while let Some(output) = self
             .machine
             .as_mut()
@@ -181,8 +181,15 @@ impl World {
             Output::Connect {
                 conn,
                 socket,
+                replaces,
                 request,
-            } => self.dial(conn, socket, &request),
+            } => {
+                if let Some(old) = replaces {
+                    self.overlaps.push((self.now, Overlap::Began { old, new: conn }));
+                }
+                self.dial(conn, socket, &request);
+            }
+            Output::Overlap { stage, .. } => self.overlaps.push((self.now, Overlap::Stage(stage))),
             Output::Transmit { conn, messages } => self.write(conn, messages),
             Output::TransmitSecret { conn, text } => {
                 let text = text.expose().to_owned();
@@ -235,7 +242,7 @@ impl World {
         }
     }
 
-    pub(crate) fn happen(&mut self, event: Event) {
+    pub fn happen(&mut self, event: Event) {
         match event {
             Event::AtServer {
                 life,

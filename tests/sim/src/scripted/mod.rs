@@ -2,9 +2,10 @@
 //! and a driver that performs what the machine asks for. Time jumps from event to event; nothing sleeps.
 //!
 //! After every step the world checks what must hold always (`check.rs`), so a test says only what is special to it.
-// Each test binary uses its own part of the world.
+// Tests use it as one piece, and read its fields. What the fields mean stands where that is not clear from the name.
 #![allow(
-    dead_code,
+    missing_docs,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -22,7 +23,7 @@ mod ws;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use freshsocket::io::{CallId, Input, Reply, SendId, SessionView, SocketId};
+use freshsocket::io::{CallId, ConnId, Input, OverlapStage, Reply, SendId, SessionView, SocketId};
 use freshsocket::machine::Machine;
 use freshsocket::options::{SessionOptions, SocketOptions};
 use freshsocket::time::{Mono, Now};
@@ -35,8 +36,7 @@ use driver::{Effect, Event};
 use store::Store;
 use ws::Ws;
 
-#[allow(unused_imports)]
-pub(crate) use {
+pub use {
     auth::Fault,
     store::StoreFault,
     token::jwt,
@@ -44,25 +44,25 @@ pub(crate) use {
 };
 
 /// Where simulated time begins, on a correct wall clock.
-pub(crate) const EPOCH: u64 = 1_700_000_000_000;
+pub const EPOCH: u64 = 1_700_000_000_000;
 
-pub(crate) const fn secs(n: u64) -> u64 {
+pub const fn secs(n: u64) -> u64 {
     n * 1_000
 }
-pub(crate) const fn mins(n: u64) -> u64 {
+pub const fn mins(n: u64) -> u64 {
     n * 60_000
 }
-pub(crate) const fn hours(n: u64) -> u64 {
+pub const fn hours(n: u64) -> u64 {
     n * 3_600_000
 }
 
 /// How a world begins.
 #[derive(Clone)]
-pub(crate) struct Setup {
-    pub(crate) session: SessionOptions,
-    pub(crate) socket: SocketOptions,
-    pub(crate) durable: bool,
-    pub(crate) seed: u64,
+pub struct Setup {
+    pub session: SessionOptions,
+    pub socket: SocketOptions,
+    pub durable: bool,
+    pub seed: u64,
 }
 
 impl Default for Setup {
@@ -81,32 +81,32 @@ impl Default for Setup {
 }
 
 impl Setup {
-    pub(crate) fn durable() -> Self {
+    pub fn durable() -> Self {
         Self {
             durable: true,
             ..Self::default()
         }
     }
 
-    pub(crate) fn session(change: impl FnOnce(&mut SessionOptions)) -> Self {
+    pub fn session(change: impl FnOnce(&mut SessionOptions)) -> Self {
         let mut setup = Self::default();
         change(&mut setup.session);
         setup
     }
 
-    pub(crate) fn socket(change: impl FnOnce(&mut SocketOptions)) -> Self {
+    pub fn socket(change: impl FnOnce(&mut SocketOptions)) -> Self {
         let mut setup = Self::default();
         change(&mut setup.socket);
         setup
     }
 
-    pub(crate) fn seed(self, seed: u64) -> Self {
+    pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 }
 
 /// The options of a socket to the simulated server.
-pub(crate) fn socket_options() -> SocketOptions {
+pub fn socket_options() -> SocketOptions {
     SocketOptions {
         url: "wss://ws.test/ws".into(),
         ..SocketOptions::default()
@@ -115,7 +115,7 @@ pub(crate) fn socket_options() -> SocketOptions {
 
 /// What the application's token callback does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Callback {
+pub enum Callback {
     /// A new token each time.
     Fresh,
     /// The last token again, until it has this many milliseconds left (or the caller forces it).
@@ -127,16 +127,16 @@ pub(crate) enum Callback {
 }
 
 /// One application's device, and the servers it talks to.
-pub(crate) struct World {
+pub struct World {
     setup: Setup,
     /// True time since the beginning, in milliseconds.
-    pub(crate) now: u64,
+    pub now: u64,
     /// True time that the device slept: its monotonic clock stood still.
     suspended: u64,
     /// How wrong the device's wall clock is.
-    pub(crate) clock_error: i64,
+    pub clock_error: i64,
     /// A driver that wakes this much late for each deadline.
-    pub(crate) late_by: u64,
+    pub late_by: u64,
     machine: Option<Machine>,
     /// Grows with every process: answers to a dead one go nowhere.
     life: u64,
@@ -145,47 +145,56 @@ pub(crate) struct World {
     inbox: VecDeque<Input>,
     effects: BTreeMap<u64, Effect>,
     conns: BTreeMap<u64, Conn>,
-    direct: BTreeMap<SocketId, freshsocket::io::ConnId>,
+    direct: BTreeMap<SocketId, ConnId>,
     options: BTreeMap<SocketId, SocketOptions>,
     next_call: u64,
     next_send: u64,
     next_socket: u64,
-    pub(crate) server: Auth,
-    pub(crate) ws: Ws,
-    pub(crate) store: Store,
-    pub(crate) callback: Callback,
+    pub server: Auth,
+    pub ws: Ws,
+    pub store: Store,
+    pub callback: Callback,
     /// For every time the callback was asked: whether a cached token would not do.
-    pub(crate) asked: Vec<bool>,
+    pub asked: Vec<bool>,
     callback_token: Option<(String, u64)>,
-    pub(crate) view: Option<SessionView>,
-    pub(crate) session_states: Vec<SessionState>,
-    pub(crate) session_events: Vec<SessionEvent>,
-    pub(crate) told: Vec<AccessToken>,
-    pub(crate) replies: BTreeMap<CallId, Result<Reply, Error>>,
-    pub(crate) socket_states: BTreeMap<SocketId, Vec<(u64, SocketState)>>,
-    pub(crate) socket_events: BTreeMap<SocketId, Vec<SocketEvent>>,
+    pub view: Option<SessionView>,
+    pub session_states: Vec<SessionState>,
+    pub session_events: Vec<SessionEvent>,
+    pub told: Vec<AccessToken>,
+    pub replies: BTreeMap<CallId, Result<Reply, Error>>,
+    pub socket_states: BTreeMap<SocketId, Vec<(u64, SocketState)>>,
+    pub socket_events: BTreeMap<SocketId, Vec<SocketEvent>>,
     /// What became of every message, by number.
-    pub(crate) sends: BTreeMap<SendId, Sent>,
-    pub(crate) checks: Checks,
+    pub sends: BTreeMap<SendId, Sent>,
+    /// The overlaps of connections in handovers, and when each stage began.
+    pub overlaps: Vec<(u64, Overlap)>,
+    pub checks: Checks,
+}
+
+/// How two connections of a socket overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    Began { old: ConnId, new: ConnId },
+    Stage(OverlapStage),
 }
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub enum Sent {
     Queued,
     Out,
     Failed(ErrorKind),
 }
 
-pub(crate) const FIRST: SocketId = SocketId(1);
+pub const FIRST: SocketId = SocketId(1);
 
 impl World {
-    pub(crate) fn new(setup: Setup) -> Self {
+    pub fn new(setup: Setup) -> Self {
         Self::prepared(setup, |_| ())
     }
 
     /// A world in which things are so before the application starts.
-    pub(crate) fn prepared(setup: Setup, prepare: impl FnOnce(&mut Self)) -> Self {
+    pub fn prepared(setup: Setup, prepare: impl FnOnce(&mut Self)) -> Self {
         let mut world = Self::unstarted(setup);
         prepare(&mut world);
         world.start();
@@ -193,7 +202,7 @@ impl World {
     }
 
     /// A world whose application does not run yet.
-    pub(crate) fn unstarted(setup: Setup) -> Self {
+    pub fn unstarted(setup: Setup) -> Self {
         Self {
             now: 0,
             suspended: 0,
@@ -225,19 +234,20 @@ impl World {
             socket_states: BTreeMap::new(),
             socket_events: BTreeMap::new(),
             sends: BTreeMap::new(),
+            overlaps: Vec::new(),
             checks: Checks::default(),
             setup,
         }
     }
 
     /// Exchanges server and store with another world, so that both can live on the same ones in turns.
-    pub(crate) fn share_with(&mut self, other: &mut Self) {
+    pub fn share_with(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.server, &mut other.server);
         std::mem::swap(&mut self.store, &mut other.store);
     }
 
     /// A world with default options, `ada` signed in, and her socket open.
-    pub(crate) fn open(setup: Setup) -> Self {
+    pub fn open(setup: Setup) -> Self {
         let mut world = Self::new(setup);
         world.login("ada");
         world.connect();
@@ -251,7 +261,7 @@ impl World {
     }
 
     /// A new process on the same store.
-    pub(crate) fn start(&mut self) {
+    pub fn start(&mut self) {
         self.life += 1;
         let clock = self.clock();
         // Every process throws other dice.
@@ -263,7 +273,7 @@ impl World {
     }
 
     /// The process ends without a word.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.machine = None;
         self.life += 1;
         self.inbox.clear();
@@ -284,7 +294,7 @@ impl World {
     // ---- time ----
 
     /// What the device's clocks say.
-    pub(crate) fn clock(&self) -> Now {
+    pub fn clock(&self) -> Now {
         let unix_ms = (EPOCH + self.now).saturating_add_signed(self.clock_error);
         Now {
             mono: Mono(self.now - self.suspended),
@@ -293,14 +303,14 @@ impl World {
     }
 
     /// Lets this much time pass.
-    pub(crate) fn run_for(&mut self, ms: u64) {
+    pub fn run_for(&mut self, ms: u64) {
         let end = self.now + ms;
         while self.step_before(end) {}
         self.now = end;
     }
 
     /// Lets time pass until this is so; false when it was not so within the limit.
-    pub(crate) fn run_until(&mut self, limit: u64, so: impl Fn(&Self) -> bool) -> bool {
+    pub fn run_until(&mut self, limit: u64, so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
         while !so(self) {
             if !self.step_before(end) {
@@ -312,20 +322,20 @@ impl World {
     }
 
     /// The device sleeps: nothing on it runs and its monotonic clock stands still.
-    pub(crate) fn suspend(&mut self, ms: u64) {
+    pub fn suspend(&mut self, ms: u64) {
         self.now += ms;
         self.suspended += ms;
         self.input(Input::Tick);
     }
 
     /// Somebody sets the device's clock.
-    pub(crate) fn set_clock_error(&mut self, ms: i64) {
+    pub fn set_clock_error(&mut self, ms: i64) {
         self.clock_error = ms;
         self.input(Input::Tick);
     }
 
     /// One event or deadline, if there is one up to `end`.
-    pub(crate) fn step_before(&mut self, end: u64) -> bool {
+    pub fn step_before(&mut self, end: u64) -> bool {
         let event = self.events.first_key_value().map(|(key, _)| key.0.max(self.now));
         let deadline = self.machine.as_ref().and_then(Machine::next_deadline);
         let due = deadline
@@ -348,13 +358,13 @@ impl World {
         }
     }
 
-    pub(crate) fn at(&mut self, delay: u64, event: Event) {
+    pub fn at(&mut self, delay: u64, event: Event) {
         self.sequence += 1;
         self.events.insert((self.now + delay, self.sequence), event);
     }
 
     /// Puts an input in, and performs what follows from it.
-    pub(crate) fn input(&mut self, input: Input) {
+    pub fn input(&mut self, input: Input) {
         self.inbox.push_back(input);
         while let Some(input) = self.inbox.pop_front() {
             let clock = self.clock();

@@ -7,7 +7,7 @@ use freshsocket::{Error, ErrorKind};
 
 /// What goes wrong with an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoreFault {
+pub enum StoreFault {
     /// Nothing is done, and the answer says so.
     Fails,
     /// Nothing is done, and there is no answer.
@@ -17,17 +17,17 @@ pub(crate) enum StoreFault {
 }
 
 #[derive(Default)]
-pub(crate) struct Store {
-    pub(crate) held: StoreSnapshot,
-    pub(crate) delay: u64,
+pub struct Store {
+    pub held: StoreSnapshot,
+    pub delay: u64,
     /// Goes wrong on the next so many writes.
-    pub(crate) write_fault: Option<(StoreFault, u32)>,
-    pub(crate) read_fault: Option<(StoreFault, u32)>,
+    pub write_fault: Option<(StoreFault, u32)>,
+    pub read_fault: Option<(StoreFault, u32)>,
     /// A killed process takes the writes that were on their way with it.
-    pub(crate) loses_writes_on_kill: bool,
+    pub loses_writes_on_kill: bool,
     /// Every access token that was ever durable.
-    pub(crate) ever: BTreeSet<String>,
-    pub(crate) writes: usize,
+    pub ever: BTreeSet<String>,
+    pub writes: usize,
 }
 
 fn failed() -> Error {
@@ -42,7 +42,7 @@ fn strike(fault: &mut Option<(StoreFault, u32)>) -> Option<StoreFault> {
 
 impl Store {
     /// The answer to a read; `None`: there is none.
-    pub(crate) fn load(&mut self) -> Option<Result<StoreSnapshot, Error>> {
+    pub fn load(&mut self) -> Option<Result<StoreSnapshot, Error>> {
         match strike(&mut self.read_fault) {
             None => Some(Ok(self.held.clone())),
             Some(StoreFault::Hangs) => None,
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// The answer to a compare-and-swap; `None`: there is none.
-    pub(crate) fn swap(
+    pub fn swap(
         &mut self,
         expected: StoreVersion,
         next: Option<Box<StoredSession>>,
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Another holder writes.
-    pub(crate) fn write(&mut self, next: Option<Box<StoredSession>>) {
+    pub fn write(&mut self, next: Option<Box<StoredSession>>) {
         self.writes += 1;
         self.ever
             .extend(next.iter().map(|stored| stored.access.expose().to_owned()));
@@ -86,7 +86,7 @@ impl Store {
         };
     }
 
-    pub(crate) fn session(&self) -> Option<&StoredSession> {
+    pub fn session(&self) -> Option<&StoredSession> {
         self.held.session.as_deref()
     }
 }

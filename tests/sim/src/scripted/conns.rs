@@ -11,18 +11,18 @@ use super::ws::{ConnectFault, Handshake};
 use super::{Event, OnOpen, RefuseAs, Sent, World};
 
 /// The driver's end of a connection, and the server's.
-pub(crate) struct Conn {
-    pub(crate) socket: SocketId,
-    pub(crate) open: bool,
-    pub(crate) text: String,
-    pub(crate) last_received: Mono,
+pub struct Conn {
+    pub socket: SocketId,
+    pub open: bool,
+    pub text: String,
+    pub last_received: Mono,
     inspector: Inspector,
     buffer: VecDeque<(SendId, Message)>,
     last_message: Option<Message>,
 }
 
 impl World {
-    pub(crate) fn dial(&mut self, conn: ConnId, socket: SocketId, request: &ConnectRequest) {
+    pub fn dial(&mut self, conn: ConnId, socket: SocketId, request: &ConnectRequest) {
         let (text, ticket) = self.carried(request);
         let faulty = self.ws.strike();
         let good = text
@@ -70,7 +70,18 @@ impl World {
             (None, _) => None,
         };
         let life = self.life;
-        self.at(2 * self.ws.latency, Event::Dialled { life, conn, failure });
+        let heard = 2 * self.ws.latency;
+        if let Some((code, offset)) = self.ws.only_one.filter(|_| failure.is_none()) {
+            let others = self.conns.iter().filter(|(_, other)| other.open);
+            for conn in others.map(|(id, _)| ConnId(*id)).collect::<Vec<_>>() {
+                let act = OnOpen::Close(code, "replaced");
+                self.at(
+                    heard.saturating_add_signed(offset),
+                    Event::Act { life, conn, act },
+                );
+            }
+        }
+        self.at(heard, Event::Dialled { life, conn, failure });
         if refused_late && faulty.is_none() {
             let delay = 2 * self.ws.latency + 1;
             match self.ws.refuse_as {
@@ -107,7 +118,7 @@ impl World {
         }
     }
 
-    pub(crate) fn dialled(&mut self, conn: ConnId, failure: Option<ConnectFailure>) {
+    pub fn dialled(&mut self, conn: ConnId, failure: Option<ConnectFailure>) {
         if let Some(failure) = failure {
             if self.conns.remove(&conn.0).is_some() {
                 self.input(Input::ConnectFailed { conn, failure });
@@ -135,7 +146,7 @@ impl World {
     }
 
     /// Something that the server does to a connection arrives.
-    pub(crate) fn act(&mut self, conn: ConnId, act: OnOpen) {
+    pub fn act(&mut self, conn: ConnId, act: OnOpen) {
         if self.ws.silent {
             return;
         }
@@ -178,7 +189,7 @@ impl World {
         }
     }
 
-    pub(crate) fn heard(&mut self, conn: ConnId) {
+    pub fn heard(&mut self, conn: ConnId) {
         let mono = self.clock().mono;
         if let Some(open) = self.conns.get_mut(&conn.0) {
             open.last_received = mono;
@@ -186,7 +197,7 @@ impl World {
     }
 
     /// Flush, then the closing handshake.
-    pub(crate) fn close(&mut self, conn: ConnId, code: u16, reason: String) {
+    pub fn close(&mut self, conn: ConnId, code: u16, reason: String) {
         let Some(open) = self.conns.get(&conn.0) else {
             return;
         };
@@ -211,13 +222,13 @@ impl World {
         self.end_later(delay, conn, end);
     }
 
-    pub(crate) fn end_later(&mut self, delay: u64, conn: ConnId, end: ConnEnd) {
+    pub fn end_later(&mut self, delay: u64, conn: ConnId, end: ConnEnd) {
         let life = self.life;
         self.at(delay, Event::Over { life, conn, end });
     }
 
     /// A connection is over; what it did not hand out goes back.
-    pub(crate) fn ended(&mut self, conn: ConnId, end: ConnEnd) {
+    pub fn ended(&mut self, conn: ConnId, end: ConnEnd) {
         let Some(over) = self.conns.remove(&conn.0) else {
             return;
         };
@@ -226,7 +237,7 @@ impl World {
         self.input(Input::Ended { conn, end, unsent });
     }
 
-    pub(crate) fn write(&mut self, conn: ConnId, messages: Vec<(SendId, Message)>) {
+    pub fn write(&mut self, conn: ConnId, messages: Vec<(SendId, Message)>) {
         let open = self
             .conns
             .get_mut(&conn.0)
@@ -252,7 +263,7 @@ impl World {
     }
 
     /// The transport takes messages again.
-    pub(crate) fn unstall(&mut self) {
+    pub fn unstall(&mut self) {
         self.ws.stalled = false;
         let open: Vec<u64> = self
             .conns
@@ -279,11 +290,11 @@ impl World {
         }
     }
 
-    pub(crate) fn cut_all(&mut self) {
+    pub fn cut_all(&mut self) {
         self.each_open(OnOpen::Cut);
     }
 
-    pub(crate) fn cut_newest(&mut self) {
+    pub fn cut_newest(&mut self) {
         let newest = self
             .conns
             .iter()
@@ -295,20 +306,20 @@ impl World {
         }
     }
 
-    pub(crate) fn close_all(&mut self, code: u16) {
+    pub fn close_all(&mut self, code: u16) {
         self.each_open(OnOpen::Close(code, ""));
     }
 
-    pub(crate) fn say(&mut self, text: &'static str) {
+    pub fn say(&mut self, text: &'static str) {
         self.each_open(OnOpen::Say(text));
     }
 
     /// Does this after so many milliseconds.
-    pub(crate) fn later(&mut self, delay: u64, act: impl FnOnce(&mut Self) + 'static) {
+    pub fn later(&mut self, delay: u64, act: impl FnOnce(&mut Self) + 'static) {
         self.at(delay, Event::Later(Box::new(act)));
     }
 
-    pub(crate) fn renewed_in_band(&mut self, conn: ConnId, text: &str) {
+    pub fn renewed_in_band(&mut self, conn: ConnId, text: &str) {
         let token = self
             .server
             .issued

@@ -15,7 +15,7 @@ impl World {
         CallId(self.next_call)
     }
 
-    pub(crate) fn begin_login(&mut self, user: &str) -> CallId {
+    pub fn begin_login(&mut self, user: &str) -> CallId {
         let call = self.call();
         let credentials = vec![
             ("username".to_owned(), Secret::from(user)),
@@ -25,7 +25,7 @@ impl World {
         call
     }
 
-    pub(crate) fn login(&mut self, user: &str) {
+    pub fn login(&mut self, user: &str) {
         let call = self.begin_login(user);
         self.run_until(secs(60), |world| world.replies.contains_key(&call));
         assert!(
@@ -35,24 +35,19 @@ impl World {
         );
     }
 
-    pub(crate) fn begin_logout(&mut self) -> CallId {
+    pub fn begin_logout(&mut self) -> CallId {
         let call = self.call();
         self.input(Input::Logout { call });
         call
     }
 
-    pub(crate) fn logout(&mut self) -> bool {
+    pub fn logout(&mut self) -> bool {
         let call = self.begin_logout();
         self.run_until(secs(60), |world| world.replies.contains_key(&call));
         matches!(self.replies[&call], Ok(Reply::SignedOut { revoked: true }))
     }
 
-    pub(crate) fn adopt(
-        &mut self,
-        access: &str,
-        refresh: Option<&str>,
-        expires_in_ms: Option<u64>,
-    ) -> CallId {
+    pub fn adopt(&mut self, access: &str, refresh: Option<&str>, expires_in_ms: Option<u64>) -> CallId {
         let call = self.call();
         let refresh = refresh.map(RefreshToken::from);
         let tokens = TokenGrant {
@@ -65,7 +60,7 @@ impl World {
         call
     }
 
-    pub(crate) fn verify(&mut self) -> Result<Reply, Error> {
+    pub fn verify(&mut self) -> Result<Reply, Error> {
         let call = self.call();
         self.input(Input::Verify { call });
         self.run_until(secs(60), |world| world.replies.contains_key(&call));
@@ -73,7 +68,7 @@ impl World {
     }
 
     /// The first socket, with the setup's options; after that, `connect` on it.
-    pub(crate) fn connect(&mut self) {
+    pub fn connect(&mut self) {
         if self.next_socket == 0 {
             self.open_socket(self.setup.socket.clone());
         } else {
@@ -81,7 +76,7 @@ impl World {
         }
     }
 
-    pub(crate) fn open_socket(&mut self, options: SocketOptions) -> SocketId {
+    pub fn open_socket(&mut self, options: SocketOptions) -> SocketId {
         options.validate().unwrap();
         self.next_socket += 1;
         let socket = SocketId(self.next_socket);
@@ -93,7 +88,7 @@ impl World {
         socket
     }
 
-    pub(crate) fn disconnect(&mut self) {
+    pub fn disconnect(&mut self) {
         self.input(Input::Disconnect {
             socket: FIRST,
             code: 1000,
@@ -101,7 +96,7 @@ impl World {
         });
     }
 
-    pub(crate) fn network(&mut self, online: bool) {
+    pub fn network(&mut self, online: bool) {
         self.ws.offline = !online;
         self.server.offline = !online;
         self.input(Input::Network { online });
@@ -111,11 +106,11 @@ impl World {
     }
 
     /// `send`, as the driver does it: into the connection where the machine allowed that, else through the machine.
-    pub(crate) fn send(&mut self, text: &str) -> SendId {
+    pub fn send(&mut self, text: &str) -> SendId {
         self.send_on(FIRST, text)
     }
 
-    pub(crate) fn send_on(&mut self, socket: SocketId, text: &str) -> SendId {
+    pub fn send_on(&mut self, socket: SocketId, text: &str) -> SendId {
         self.next_send += 1;
         let (send, message) = (SendId(self.next_send), Message::text(text));
         self.sends.insert(send, Sent::Queued);
@@ -133,39 +128,39 @@ impl World {
 
     // ---- what one sees ----
 
-    pub(crate) fn session(&self) -> &SessionState {
+    pub fn session(&self) -> &SessionState {
         &self.view.as_ref().expect("nothing was published").state
     }
 
-    pub(crate) fn answer(&self) -> Option<Result<AccessToken, Error>> {
+    pub fn answer(&self) -> Option<Result<AccessToken, Error>> {
         self.view.as_ref().and_then(SessionView::answer)
     }
 
-    pub(crate) fn is_signed_in(&self) -> bool {
+    pub fn is_signed_in(&self) -> bool {
         self.session().is_signed_in()
     }
 
-    pub(crate) fn socket_state(&self) -> &SocketState {
+    pub fn socket_state(&self) -> &SocketState {
         self.state_of(FIRST)
     }
 
-    pub(crate) fn state_of(&self, socket: SocketId) -> &SocketState {
+    pub fn state_of(&self, socket: SocketId) -> &SocketState {
         self.socket_states
             .get(&socket)
             .and_then(|all| all.last())
             .map_or(&SocketState::Idle, |(_, state)| state)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.socket_state().is_open()
     }
 
-    pub(crate) fn events_of(&self, socket: SocketId) -> &[SocketEvent] {
+    pub fn events_of(&self, socket: SocketId) -> &[SocketEvent] {
         self.socket_events.get(&socket).map_or(&[], Vec::as_slice)
     }
 
     /// How often the application saw its connection end.
-    pub(crate) fn ends(&self) -> usize {
+    pub fn ends(&self) -> usize {
         self.events_of(FIRST)
             .iter()
             .filter(|event| matches!(event, SocketEvent::Ended { .. }))
@@ -173,15 +168,15 @@ impl World {
     }
 
     /// How many requests, store accesses and callbacks are out.
-    pub(crate) fn effects_out(&self) -> usize {
+    pub fn effects_out(&self) -> usize {
         self.effects.len()
     }
 
-    pub(crate) fn machine(&self) -> &Machine {
+    pub fn machine(&self) -> &Machine {
         self.machine.as_ref().expect("the process is dead")
     }
 
-    pub(crate) fn asked_callback(&mut self, force: bool) -> (u64, Option<CallbackAnswer>) {
+    pub fn asked_callback(&mut self, force: bool) -> (u64, Option<CallbackAnswer>) {
         self.asked.push(force);
         let thrown = |kind| {
             Some(CallbackAnswer::Unreachable(Error::new(

@@ -4,7 +4,7 @@ use freshsocket::io::SocketId;
 
 /// How a bad token is refused.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum RefuseAs {
+pub enum RefuseAs {
     /// At the upgrade.
     Http(u16),
     /// The upgrade is accepted, then closed with this code.
@@ -15,7 +15,7 @@ pub(crate) enum RefuseAs {
 
 /// What goes wrong with an attempt, whoever makes it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ConnectFault {
+pub enum ConnectFault {
     Unreachable,
     Hangs,
     Http(u16, Option<&'static str>),
@@ -23,7 +23,7 @@ pub(crate) enum ConnectFault {
 
 /// What the server does after a connection opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum OnOpen {
+pub enum OnOpen {
     Say(&'static str),
     Close(u16, &'static str),
     Cut,
@@ -31,47 +31,50 @@ pub(crate) enum OnOpen {
 
 /// One attempt, as the server saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Handshake {
+pub struct Handshake {
     /// When it left the device, in true time.
-    pub(crate) at: u64,
-    pub(crate) socket: SocketId,
-    pub(crate) conn: u64,
+    pub at: u64,
+    pub socket: SocketId,
+    pub conn: u64,
     /// Which token of the session, by the machine's count.
-    pub(crate) token: u64,
+    pub token: u64,
     /// The token's text (for a ticket: of the token that bought it).
-    pub(crate) text: String,
-    pub(crate) ticket: Option<String>,
-    pub(crate) accepted: bool,
+    pub text: String,
+    pub ticket: Option<String>,
+    pub accepted: bool,
 }
 
-pub(crate) struct Ws {
-    pub(crate) latency: u64,
-    pub(crate) offline: bool,
+pub struct Ws {
+    pub latency: u64,
+    pub offline: bool,
     /// Looks at tokens at all.
-    pub(crate) checks: bool,
+    pub checks: bool,
     /// Refuses everybody.
-    pub(crate) refuses_all: bool,
-    pub(crate) refuse_as: RefuseAs,
-    pub(crate) fault: Option<(ConnectFault, u32)>,
+    pub refuses_all: bool,
+    pub refuse_as: RefuseAs,
+    pub fault: Option<(ConnectFault, u32)>,
     /// Done so many milliseconds after each open.
-    pub(crate) on_open: Vec<(u64, OnOpen)>,
+    pub on_open: Vec<(u64, OnOpen)>,
     /// Closes with this code when the connection's token expires.
-    pub(crate) closes_at_expiry: Option<u16>,
+    pub closes_at_expiry: Option<u16>,
+    /// Allows one connection: an accepted attempt closes the others with this code, so many milliseconds after the
+    /// client hears that it is accepted (or before).
+    pub only_one: Option<(u16, i64)>,
     /// Nothing gets through any more, and nothing says so.
-    pub(crate) silent: bool,
+    pub silent: bool,
     /// The transport takes nothing more; what is written stays with the driver.
-    pub(crate) stalled: bool,
+    pub stalled: bool,
     /// The driver's closing handshake never ends by itself.
-    pub(crate) never_closes: bool,
-    pub(crate) handshakes: Vec<Handshake>,
+    pub never_closes: bool,
+    pub handshakes: Vec<Handshake>,
     /// Texts that arrived, with their connection.
-    pub(crate) received: Vec<(u64, String)>,
-    pub(crate) pings: Vec<u64>,
+    pub received: Vec<(u64, String)>,
+    pub pings: Vec<u64>,
     /// Close codes that the client sent.
-    pub(crate) client_closes: Vec<(u64, u16)>,
+    pub client_closes: Vec<(u64, u16)>,
     /// Connections that are open at the server.
-    pub(crate) open: Vec<u64>,
-    pub(crate) most_open: usize,
+    pub open: Vec<u64>,
+    pub most_open: usize,
 }
 
 impl Default for Ws {
@@ -85,6 +88,7 @@ impl Default for Ws {
             fault: None,
             on_open: Vec::new(),
             closes_at_expiry: None,
+            only_one: None,
             silent: false,
             stalled: false,
             never_closes: false,
@@ -99,11 +103,11 @@ impl Default for Ws {
 }
 
 impl Ws {
-    pub(crate) fn fails(&mut self, fault: ConnectFault, times: u32) {
+    pub fn fails(&mut self, fault: ConnectFault, times: u32) {
         self.fault = Some((fault, times));
     }
 
-    pub(crate) fn strike(&mut self) -> Option<ConnectFault> {
+    pub fn strike(&mut self) -> Option<ConnectFault> {
         if self.offline {
             return Some(ConnectFault::Unreachable);
         }
@@ -112,26 +116,26 @@ impl Ws {
         Some(*kind)
     }
 
-    pub(crate) fn opened(&mut self, conn: u64) {
+    pub fn opened(&mut self, conn: u64) {
         self.open.push(conn);
         self.most_open = self.most_open.max(self.open.len());
     }
 
-    pub(crate) fn forget(&mut self, conn: u64) {
+    pub fn forget(&mut self, conn: u64) {
         self.open.retain(|open| *open != conn);
     }
 
     /// Which token each attempt carried, by the machine's count.
-    pub(crate) fn tokens(&self) -> Vec<u64> {
+    pub fn tokens(&self) -> Vec<u64> {
         self.handshakes.iter().map(|handshake| handshake.token).collect()
     }
 
-    pub(crate) fn attempts(&self) -> usize {
+    pub fn attempts(&self) -> usize {
         self.handshakes.len()
     }
 
     /// What arrived, in order.
-    pub(crate) fn texts(&self) -> Vec<&str> {
+    pub fn texts(&self) -> Vec<&str> {
         self.received.iter().map(|(_, text)| text.as_str()).collect()
     }
 }

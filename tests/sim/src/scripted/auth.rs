@@ -10,7 +10,7 @@ use super::token::jwt;
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// No connection, at once.
     Unreachable,
     /// Nothing ever comes back.
@@ -27,56 +27,56 @@ pub(crate) enum Fault {
 
 /// One request, as the server saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) at: u64,
-    pub(crate) path: String,
-    pub(crate) body: String,
-    pub(crate) bearer: Option<String>,
-    pub(crate) cookie: Option<String>,
-    pub(crate) key: Option<String>,
+pub struct Request {
+    pub at: u64,
+    pub path: String,
+    pub body: String,
+    pub bearer: Option<String>,
+    pub cookie: Option<String>,
+    pub key: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Issued {
-    pub(crate) user: String,
-    pub(crate) number: u64,
+pub struct Issued {
+    pub user: String,
+    pub number: u64,
     /// True time.
-    pub(crate) expires: u64,
-    pub(crate) revoked: bool,
+    pub expires: u64,
+    pub revoked: bool,
 }
 
-pub(crate) struct Auth {
-    pub(crate) lifetime: u64,
-    pub(crate) latency: u64,
+pub struct Auth {
+    pub lifetime: u64,
+    pub latency: u64,
     /// How wrong the server's clock is.
-    pub(crate) clock_error: i64,
-    pub(crate) rotates: bool,
+    pub clock_error: i64,
+    pub rotates: bool,
     /// A used refresh token is refused.
-    pub(crate) blacklists: bool,
-    pub(crate) honours_key: bool,
-    pub(crate) with_iat: bool,
-    pub(crate) with_expires_in: bool,
-    pub(crate) with_date: bool,
+    pub blacklists: bool,
+    pub honours_key: bool,
+    pub with_iat: bool,
+    pub with_expires_in: bool,
+    pub with_date: bool,
     /// Tokens that say nothing about themselves.
-    pub(crate) opaque: bool,
+    pub opaque: bool,
     /// Two tokens of the same second are the same text.
-    pub(crate) same_in_a_second: bool,
+    pub same_in_a_second: bool,
     /// Tokens where this preset's answers have them.
-    pub(crate) node: bool,
-    pub(crate) cookies: bool,
-    pub(crate) offline: bool,
+    pub node: bool,
+    pub cookies: bool,
+    pub offline: bool,
     /// Everything goes wrong in this way, so many times.
-    pub(crate) fault: Option<(Fault, u32)>,
+    pub fault: Option<(Fault, u32)>,
     /// Refreshes only.
-    pub(crate) refresh_fault: Option<(Fault, u32)>,
-    pub(crate) requests: Vec<Request>,
-    pub(crate) issued: BTreeMap<String, Issued>,
+    pub refresh_fault: Option<(Fault, u32)>,
+    pub requests: Vec<Request>,
+    pub issued: BTreeMap<String, Issued>,
     count: u64,
     refresh_users: BTreeMap<String, String>,
     spent: BTreeSet<String>,
     answers_by_key: BTreeMap<String, HttpAnswer>,
-    pub(crate) tickets: BTreeMap<String, String>,
-    pub(crate) used_tickets: BTreeSet<String>,
+    pub tickets: BTreeMap<String, String>,
+    pub used_tickets: BTreeSet<String>,
 }
 
 impl Default for Auth {
@@ -111,11 +111,11 @@ impl Default for Auth {
 }
 
 impl Auth {
-    pub(crate) fn fails_to_refresh(&mut self, fault: Fault, times: u32) {
+    pub fn fails_to_refresh(&mut self, fault: Fault, times: u32) {
         self.refresh_fault = Some((fault, times));
     }
 
-    pub(crate) fn refuses_to_refresh(&mut self) {
+    pub fn refuses_to_refresh(&mut self) {
         let body = r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#;
         self.fails_to_refresh(
             Fault::Answers {
@@ -128,12 +128,12 @@ impl Auth {
     }
 
     /// Whether a refresh would succeed now.
-    pub(crate) fn can_refresh(&self) -> bool {
+    pub fn can_refresh(&self) -> bool {
         let struck = |fault: &Option<(Fault, u32)>| fault.as_ref().is_some_and(|(_, left)| *left > 0);
         !self.offline && !struck(&self.fault) && !struck(&self.refresh_fault)
     }
 
-    pub(crate) fn to(&self, path: &str) -> Vec<&Request> {
+    pub fn to(&self, path: &str) -> Vec<&Request> {
         self.requests
             .iter()
             .filter(|request| request.path.contains(path))
@@ -141,39 +141,39 @@ impl Auth {
     }
 
     /// When refreshes were asked for, in true time.
-    pub(crate) fn refresh_times(&self) -> Vec<u64> {
+    pub fn refresh_times(&self) -> Vec<u64> {
         self.to("refresh").iter().map(|request| request.at).collect()
     }
 
     /// How many refreshes were asked for.
-    pub(crate) fn refreshes(&self) -> usize {
+    pub fn refreshes(&self) -> usize {
         self.to("refresh").len()
     }
 
-    pub(crate) fn expires(&self, text: &str) -> u64 {
+    pub fn expires(&self, text: &str) -> u64 {
         self.issued.get(text).map_or(0, |issued| issued.expires)
     }
 
     /// Whether the server takes this token.
-    pub(crate) fn accepts(&self, text: &str, now: u64) -> bool {
+    pub fn accepts(&self, text: &str, now: u64) -> bool {
         self.issued
             .get(text)
             .is_some_and(|issued| now < issued.expires && !issued.revoked)
     }
 
     /// Every access token so far is worth nothing from now on.
-    pub(crate) fn revoke_access(&mut self) {
+    pub fn revoke_access(&mut self) {
         self.issued.values_mut().for_each(|issued| issued.revoked = true);
     }
 
     /// Another holder exchanges this refresh token.
-    pub(crate) fn spend(&mut self, now: u64, refresh: &str) -> (String, String) {
+    pub fn spend(&mut self, now: u64, refresh: &str) -> (String, String) {
         let user = self.refresh_users.get(refresh).cloned().unwrap();
         self.spent.insert(refresh.to_owned());
         (self.issue(now, &user), self.issue_refresh(&user))
     }
 
-    pub(crate) fn issue(&mut self, now: u64, user: &str) -> String {
+    pub fn issue(&mut self, now: u64, user: &str) -> String {
         self.count += 1;
         let iat = (EPOCH + now).saturating_add_signed(self.clock_error) / 1000;
         let exp = iat as f64 + self.lifetime as f64 / 1000.0;
@@ -206,7 +206,7 @@ impl Auth {
     }
 
     /// What comes back for a request; `None`: nothing.
-    pub(crate) fn answer(&mut self, now: u64, request: &HttpRequest) -> Option<Result<HttpAnswer, Error>> {
+    pub fn answer(&mut self, now: u64, request: &HttpRequest) -> Option<Result<HttpAnswer, Error>> {
         if self.offline {
             return Some(Err(unreachable()));
         }

@@ -16,12 +16,12 @@ const LONGEST_STEP_MS: u64 = 70_000;
 const GRACE_MS: u64 = 1_000;
 
 /// The memory of the checks.
-pub(crate) struct Checks {
+pub struct Checks {
     /// Whether the device can know when its tokens expire.
-    pub(crate) expiry: bool,
-    pub(crate) most_outputs_a_second: usize,
+    pub expiry: bool,
+    pub most_outputs_a_second: usize,
     /// The token's number in the `Attempt` event that came last.
-    pub(crate) attempt_token: u64,
+    pub attempt_token: u64,
     refreshes_out: BTreeSet<u64>,
     second: (u64, usize),
     idle_ticks: (u64, u32),
@@ -47,28 +47,28 @@ impl Default for Checks {
 }
 
 impl Checks {
-    pub(crate) fn forget_process(&mut self) {
+    pub fn forget_process(&mut self) {
         self.refreshes_out.clear();
         self.since.clear();
         self.store_failed = false;
     }
 
     /// What was out for the user before may still be on its way.
-    pub(crate) fn forget_generation(&mut self) {
+    pub fn forget_generation(&mut self) {
         self.refreshes_out.clear();
     }
 
-    pub(crate) fn socket_changed(&mut self, socket: SocketId, mono: Mono) {
+    pub fn socket_changed(&mut self, socket: SocketId, mono: Mono) {
         self.since.insert(socket, mono);
     }
 
     /// W10: in the order of the application's calls, and none twice.
-    pub(crate) fn handed_out(&mut self, socket: SocketId, send: SendId) {
+    pub fn handed_out(&mut self, socket: SocketId, send: SendId) {
         let last = self.last_handed.insert(socket, send);
         assert!(last < Some(send), "W10: {send:?} went out after {last:?}");
     }
 
-    pub(crate) fn tick(&mut self, now: u64, without_progress: bool) {
+    pub fn tick(&mut self, now: u64, without_progress: bool) {
         let (at, count) = self.idle_ticks;
         self.idle_ticks = if without_progress && at == now {
             (now, count + 1)
@@ -80,7 +80,7 @@ impl Checks {
 }
 
 impl World {
-    pub(crate) fn check_output(&mut self, output: &Output) {
+    pub fn check_output(&mut self, output: &Output) {
         let second = self.now / 1_000;
         let count = if self.checks.second.0 == second {
             self.checks.second.1 + 1
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// No state from which nothing will ever happen.
-    pub(crate) fn check_sockets(&self) {
+    pub fn check_sockets(&self) {
         let Some(machine) = &self.machine else { return };
         let clock = self.clock();
         for (socket, states) in &self.socket_states {
