@@ -2,6 +2,15 @@
 //!
 //! Our own because the card's `backoff` crate is unmaintained (RUSTSEC-2025-0012) and `backon` gives every browser
 //! the same jitter. It sleeps nowhere and owns no randomness: the machine passes its seeded generator in.
+//!
+//! ```
+//! use freshsocket::{backoff::delay_ms, options::RetryOptions, rng::Rng};
+//!
+//! let (options, mut rng) = (RetryOptions::default(), Rng::new(42));
+//! for retry in 0..3 {
+//!     println!("retry {retry} after {} ms", delay_ms(&options, retry, None, &mut rng));
+//! }
+//! ```
 
 use crate::options::RetryOptions;
 use crate::rng::Rng;
@@ -9,6 +18,15 @@ use crate::rng::Rng;
 /// The delay before retry number `retry` (0 is the first): a uniform draw from 0 to
 /// `min(cap, base · factor^retry)`. A hint from the server (`Retry-After`) is a floor under it, and spreads those
 /// who were all told the same number over a further tenth.
+///
+/// ```
+/// use freshsocket::{backoff::delay_ms, options::RetryOptions, rng::Rng};
+///
+/// let (options, mut rng) = (RetryOptions { base_ms: 1_000, factor: 2.0, cap_ms: 30_000 }, Rng::new(42));
+/// assert!(delay_ms(&options, 2, None, &mut rng) <= 4_000);
+/// let retry_after_20 = delay_ms(&options, 2, Some(20_000), &mut rng);
+/// assert!((20_000..=24_000).contains(&retry_after_20));
+/// ```
 pub fn delay_ms(options: &RetryOptions, retry: u32, hint_ms: Option<u64>, rng: &mut Rng) -> u64 {
     let ceiling = ceiling_ms(options, retry);
     match hint_ms {

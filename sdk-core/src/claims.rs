@@ -7,6 +7,18 @@ use crate::time::{Mono, Now};
 const LONGEST_TOKEN: usize = 64 * 1024;
 
 /// The registered claims that the SDK uses, and all claims for the application. All are optional.
+///
+/// What the application's own claims say is in [`all`](Self::all):
+///
+/// ```
+/// use freshsocket::{Claims, Json};
+///
+/// // {"sub":"ada","exp":99,"role":"admin"}
+/// let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJleHAiOjk5LCJyb2xlIjoiYWRtaW4ifQ.";
+/// let claims = Claims::read(token).unwrap();
+/// assert_eq!(claims.all.at("/role").and_then(Json::as_str), Some("admin"));
+/// assert_eq!(claims.issued_at, None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     /// `exp`, in seconds since 1970 (RFC 7519, section 4.1.4).
@@ -117,21 +129,26 @@ impl Life {
     /// The life of a token that was stored at `received_unix_ms`, as far as the wall clock can tell.
     ///
     /// "Received in the future" means that the clock was set back and the age is unknown: a token that can be renewed is
-    /// renewed, one that cannot is used until it is refused.
+    /// renewed, one that cannot is used until it is refused. `oldest_ms`: it is known to be no older than this, because
+    /// the store did not hold it before. Then that is its age where our clock says that it was stored expired or will be
+    /// stored tomorrow: two holders whose clocks are days apart would else renew each other's tokens in circles.
     pub(crate) fn of_stored(
         lifetime_ms: Option<u64>,
         received_unix_ms: u64,
+        oldest_ms: Option<u64>,
         renewable: bool,
         now: Now,
     ) -> Self {
         let left = lifetime_ms.map(|life| {
             let ahead = received_unix_ms.saturating_sub(now.unix_ms);
-            if ahead <= HOLDERS_APART_MS.min(life / 10) {
-                life.saturating_sub(now.unix_ms.saturating_sub(received_unix_ms))
-            } else if renewable {
-                0
-            } else {
-                life
+            let age = now.unix_ms.saturating_sub(received_unix_ms);
+            let by_clock = (ahead <= HOLDERS_APART_MS.min(life / 10)).then(|| life.saturating_sub(age));
+            match (by_clock, oldest_ms) {
+                (Some(left), _) if left > 0 => left,
+                (_, Some(oldest)) => life.saturating_sub(oldest),
+                (Some(_), None) => 0,
+                (None, None) if renewable => 0,
+                (None, None) => life,
             }
         });
         Self {

@@ -1,8 +1,24 @@
 //! What a close code means: one table, and the table is policy (W7).
+//!
+//! ```
+//! use freshsocket::close;
+//!
+//! for code in [1000, 1008, 1009, 4401, 4403] {
+//!     println!("{code}: {:?}", close::default_action(code));
+//! }
+//! ```
 
 use crate::options::{CloseAction, SocketOptions};
 
 /// The action for a close code: the options' own entry, else the default.
+///
+/// ```
+/// use freshsocket::{Options, close, options::CloseAction};
+///
+/// let options = Options::from_json(r#"{"socket": {"closeCodes": {"4000": "stop"}}}"#).unwrap().socket;
+/// assert_eq!(close::action(&options, 4000), CloseAction::Stop);
+/// assert_eq!(close::action(&options, 4001), CloseAction::Retry); // not listed anywhere
+/// ```
 pub fn action(options: &SocketOptions, code: u16) -> CloseAction {
     options
         .close_codes

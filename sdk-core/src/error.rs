@@ -7,6 +7,19 @@ use std::sync::Arc;
 use serde::Serialize;
 
 /// What went wrong, to switch on. The same kinds, by these names, exist on every platform.
+///
+/// ```
+/// use freshsocket::{Error, ErrorKind};
+///
+/// fn shown(error: &Error) -> &'static str {
+///     match error.kind() {
+///         ErrorKind::LoginRefused => "Wrong name or password.",
+///         ErrorKind::Unreachable => "No connection. We keep trying.",
+///         other => other.advice(),
+///     }
+/// }
+/// assert_eq!(shown(&Error::new(ErrorKind::SignedOut, "nobody is signed in")), "Sign in.");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -87,6 +100,10 @@ impl ErrorKind {
     }
 
     /// The kind's name as it appears in JSON on every platform.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::ErrorKind::SignedOut.as_str(), "signedOut");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidOptions => "invalidOptions",
@@ -113,6 +130,13 @@ impl ErrorKind {
     }
 
     /// Every kind, for generated tables and bindings.
+    ///
+    /// ```
+    /// use freshsocket::ErrorKind;
+    ///
+    /// let from_json = |name: &str| ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name);
+    /// assert_eq!(from_json("outboxFull"), Some(ErrorKind::OutboxFull));
+    /// ```
     pub const ALL: [Self; 20] = [
         Self::InvalidOptions,
         Self::InsecureUrl,
@@ -138,6 +162,19 @@ impl ErrorKind {
 }
 
 /// What went wrong: a kind to switch on, a sentence, and the cause. Cheap to clone: one failure has many waiters.
+///
+/// `Display` says all of it in one line, for logs; it holds no token.
+///
+/// ```
+/// use freshsocket::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Unreachable, "the server cannot be reached").with_cause("connection refused");
+/// assert_eq!(
+///     error.to_string(),
+///     "the server cannot be reached: connection refused. \
+///      Try again later; a session that is signed in is kept, and does so by itself."
+/// );
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Arc<Inner>);
 
@@ -153,6 +190,14 @@ struct Inner {
 
 impl Error {
     /// An error of this kind; `message` says what happened.
+    ///
+    /// ```
+    /// use freshsocket::{Error, ErrorKind};
+    ///
+    /// // What a token store of the application's gives when its database does not answer.
+    /// let error = Error::new(ErrorKind::StoreFailed, "the session table cannot be read");
+    /// assert_eq!(error.message(), "the session table cannot be read");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner {
             kind,
@@ -165,11 +210,21 @@ impl Error {
     }
 
     /// The kind, to switch on.
+    ///
+    /// ```
+    /// let error = freshsocket::Options::from_json("{").unwrap_err();
+    /// assert_eq!(error.kind(), freshsocket::ErrorKind::InvalidOptions);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// What happened, in words, without the cause and the advice.
+    ///
+    /// ```
+    /// let error = freshsocket::Options::default().validate().unwrap_err();
+    /// println!("{}", error.message()); // `to_string` adds the field, the cause and the advice
+    /// ```
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -185,21 +240,53 @@ impl Error {
     }
 
     /// What the layer below said: never a token, a URL's query, or a body.
+    ///
+    /// ```
+    /// let error = freshsocket::Options::from_json(r#"{"sokcet": {}}"#).unwrap_err();
+    /// assert!(error.cause().unwrap().starts_with("unknown field `sokcet`"));
+    /// ```
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
     /// The HTTP status by which the server refused or failed.
+    ///
+    /// ```
+    /// use freshsocket::{Error, ErrorKind};
+    ///
+    /// fn is_overloaded(error: &Error) -> bool {
+    ///     matches!(error.status(), Some(429 | 503))
+    /// }
+    /// assert!(!is_overloaded(&Error::new(ErrorKind::Unreachable, "no answer"))); // no answer, no status
+    /// ```
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
     /// When the SDK tries again by itself, in milliseconds since 1970.
+    ///
+    /// ```
+    /// use freshsocket::{Error, ErrorKind};
+    ///
+    /// fn seconds_to_wait(error: &Error, now_unix_ms: u64) -> Option<u64> {
+    ///     Some(error.next_attempt_unix_ms()?.saturating_sub(now_unix_ms).div_ceil(1_000))
+    /// }
+    /// // Nothing tries again by itself when nobody is signed in.
+    /// assert_eq!(seconds_to_wait(&Error::new(ErrorKind::SignedOut, "nobody is signed in"), 0), None);
+    /// ```
     pub fn next_attempt_unix_ms(&self) -> Option<u64> {
         self.0.next_attempt_unix_ms
     }
 
     /// This error with a cause.
+    ///
+    /// ```
+    /// use freshsocket::{Error, ErrorKind};
+    ///
+    /// let io = std::io::Error::other("disk full");
+    /// let error = Error::new(ErrorKind::StoreFailed, "the session was not saved").with_cause(io.to_string());
+    /// assert_eq!(error.cause(), Some("disk full"));
+    /// ```
     pub fn with_cause(self, cause: impl Into<String>) -> Self {
         let cause: String = cause.into();
         self.changed(|inner| inner.cause = (!cause.is_empty()).then_some(cause))

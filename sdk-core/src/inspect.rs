@@ -3,16 +3,34 @@
 //!
 //! Pure, and outside the machine, because it runs once per message in the data path: with nothing configured and the
 //! connection healthy it costs one branch. What it finds is told to the machine as a `Notice`.
+//!
+//! ```
+//! use freshsocket::{Message, inspect::Inspector, io::Notice, options::SocketOptions};
+//!
+//! let mut inspector = Inspector::new(&SocketOptions::default());
+//! assert_eq!(inspector.look(&Message::text("hi")).notice, Some(Notice::FirstMessage));
+//! assert_eq!(inspector.look(&Message::text("ho")).notice, None);
+//! ```
 
 use crate::io::Notice;
 use crate::json::Json;
 use crate::message::Message;
-use crate::options::{Matcher, SocketOptions};
+use crate::options::{Matcher, Renewal, SocketOptions};
 
 /// Messages longer than this are never control messages, so they are not parsed.
 const LONGEST_CONTROL_MESSAGE: usize = 8 * 1024;
 
 /// What to do with a message.
+///
+/// ```
+/// use freshsocket::{Message, inspect::Inspector, options::{Matcher, SocketOptions}};
+///
+/// let mut options = SocketOptions::default();
+/// options.heartbeat.reply = Some(Matcher::new([("/type", "pong".into())]));
+/// let mut inspector = Inspector::new(&options);
+/// let verdict = inspector.look(&Message::text(r#"{"type": "pong"}"#));
+/// assert!(!verdict.deliver); // the heartbeat's own business
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Hand it to the application.
@@ -22,6 +40,20 @@ pub struct Verdict {
 }
 
 /// Looks at one connection's messages.
+///
+/// ```
+/// use freshsocket::{Message, inspect::Inspector, io::{ConnId, Input}, options::SocketOptions};
+///
+/// // What a driver does with each message that it received.
+/// fn received(inspector: &mut Inspector, conn: ConnId, message: Message) -> (Option<Message>, Option<Input>) {
+///     let verdict = inspector.look(&message);
+///     let tell = verdict.notice.map(|notice| Input::Noticed { conn, notice });
+///     (verdict.deliver.then_some(message), tell)
+/// }
+/// let mut inspector = Inspector::new(&SocketOptions::default());
+/// let (delivered, told) = received(&mut inspector, ConnId(1), Message::text("hi"));
+/// assert!(delivered.is_some() && told.is_some());
+/// ```
 #[derive(Debug)]
 pub struct Inspector {
     ready: Option<Matcher>,
@@ -31,6 +63,7 @@ pub struct Inspector {
     /// kilobytes for each of ten thousand idle connections would be a third of all they take.
     knows_usual_refusals: bool,
     heartbeat_reply: Option<Matcher>,
+    renewal_ack: Option<Matcher>,
     saw_message: bool,
     /// Whether any message has to be parsed at all.
     parses: bool,
@@ -38,12 +71,24 @@ pub struct Inspector {
 
 impl Inspector {
     /// An inspector for a new connection of a socket with these options.
+    ///
+    /// ```
+    /// use freshsocket::{inspect::Inspector, options::SocketOptions};
+    ///
+    /// let options = SocketOptions::default();
+    /// let (old, new) = (Inspector::new(&options), Inspector::new(&options)); // one for each connection
+    /// # drop((old, new));
+    /// ```
     pub fn new(options: &SocketOptions) -> Self {
         let mut inspector = Self {
             ready: options.ready.clone(),
             refusals: options.auth_error.clone().unwrap_or_default(),
             knows_usual_refusals: options.auth_error.is_none(),
             heartbeat_reply: options.heartbeat.reply.clone(),
+            renewal_ack: match &options.renewal {
+                Renewal::InBand { ack, .. } => ack.clone(),
+                _ => None,
+            },
             saw_message: false,
             parses: false,
         };
@@ -52,6 +97,15 @@ impl Inspector {
     }
 
     /// Looks at one message. A welcome is delivered too: applications read what is in it.
+    ///
+    /// ```
+    /// use freshsocket::{Message, inspect::Inspector, io::Notice, options::{Matcher, SocketOptions}};
+    ///
+    /// let ready = Some(Matcher::new([("/type", "connected".into())]));
+    /// let mut inspector = Inspector::new(&SocketOptions { ready, ..SocketOptions::default() });
+    /// let verdict = inspector.look(&Message::text(r#"{"type": "connected", "id": 7}"#));
+    /// assert_eq!((verdict.notice, verdict.deliver), (Some(Notice::Ready), true));
+    /// ```
     #[inline]
     pub fn look(&mut self, message: &Message) -> Verdict {
         if !self.parses {
@@ -70,6 +124,15 @@ impl Inspector {
     }
 
     /// Whether `last`, the last message before the connection ended, was an auth refusal.
+    ///
+    /// ```
+    /// use freshsocket::{Message, inspect::Inspector, options::SocketOptions};
+    ///
+    /// let inspector = Inspector::new(&SocketOptions::default());
+    /// let last = Message::text(r#"{"type": "error", "message": "Invalid or expired token"}"#);
+    /// assert!(inspector.was_refusal(Some(&last)));
+    /// assert!(!inspector.was_refusal(None)); // closed without a word
+    /// ```
     pub fn was_refusal(&self, last: Option<&Message>) -> bool {
         let Some(json) = last.and_then(control_json) else {
             return false;
@@ -105,6 +168,12 @@ impl Inspector {
                     notice: None,
                 };
             }
+            if self.renewal_ack.as_ref().is_some_and(|ack| ack.matches(&json)) {
+                return Verdict {
+                    deliver: false,
+                    notice: Some(Notice::Renewed),
+                };
+            }
         }
         let notice = if self.saw_message {
             None
@@ -119,7 +188,10 @@ impl Inspector {
     }
 
     fn settle(&mut self) {
-        self.parses = self.ready.is_some() || self.heartbeat_reply.is_some() || !self.refusals.is_empty();
+        self.parses = self.ready.is_some()
+            || self.heartbeat_reply.is_some()
+            || self.renewal_ack.is_some()
+            || !self.refusals.is_empty();
     }
 }
 

@@ -1,6 +1,13 @@
 //! The one place that reads and writes JSON. Everything else asks for a value at a pointer.
 //!
 //! On native this is `serde_json`. The web build swaps the parser (the browser has one) behind the same face.
+//!
+//! ```
+//! use freshsocket::json::Json;
+//!
+//! let user = Json::parse(r#"{"id": 7, "roles": ["admin"]}"#).unwrap();
+//! assert_eq!(user.at("/roles/0"), Some(&Json::from("admin")));
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +17,17 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value: a body template, a user record, an expected value. Small on purpose: the machine compares and
 /// copies such values and computes nothing with them.
+///
+/// ```
+/// use freshsocket::Json;
+///
+/// let body = Json::object([("username", Json::from("{username}")), ("remember", Json::Bool(true))]);
+/// assert_eq!(body.to_string(), r#"{"remember":true,"username":"{username}"}"#);
+/// match body.at("/remember") {
+///     Some(Json::Bool(remember)) => assert!(remember),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
@@ -32,6 +50,13 @@ pub enum Json {
 
 impl Json {
     /// Reads a JSON text; `None` if it is not one. Nesting is bounded (128 levels) by the parser.
+    ///
+    /// ```
+    /// use freshsocket::Json;
+    ///
+    /// assert_eq!(Json::parse("[1, null]"), Some(Json::Arr(vec![Json::Int(1), Json::Null])));
+    /// assert_eq!(Json::parse("<html>"), None);
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -60,6 +85,13 @@ impl Json {
     }
 
     /// The text, if this is a string.
+    ///
+    /// ```
+    /// use freshsocket::Json;
+    ///
+    /// assert_eq!(Json::from("ada").as_str(), Some("ada"));
+    /// assert_eq!(Json::Int(7).as_str(), None);
+    /// ```
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Str(text) => Some(text),
@@ -68,6 +100,14 @@ impl Json {
     }
 
     /// The number, if this is one (also one written as a string, as some servers do).
+    ///
+    /// ```
+    /// use freshsocket::Json;
+    ///
+    /// assert_eq!(Json::Int(300).as_f64(), Some(300.0));
+    /// assert_eq!(Json::from("300").as_f64(), Some(300.0));
+    /// assert_eq!(Json::from("soon").as_f64(), None);
+    /// ```
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(n) => Some(*n as f64),
@@ -80,6 +120,14 @@ impl Json {
 
     /// This value with every `{name}` in its strings replaced by `fill(name)`; a name that `fill` does not know
     /// stays as it is.
+    ///
+    /// ```
+    /// use freshsocket::Json;
+    ///
+    /// let template = Json::parse(r#"{"type": "auth", "header": "Bearer {token}"}"#).unwrap();
+    /// let message = template.filled(&|name| (name == "token").then(|| Json::from("abc")));
+    /// assert_eq!(message.at("/header"), Some(&Json::from("Bearer abc")));
+    /// ```
     pub fn filled(&self, fill: &dyn Fn(&str) -> Option<Json>) -> Self {
         match self {
             Self::Str(text) => fill_text(text, fill),
@@ -95,6 +143,13 @@ impl Json {
     }
 
     /// An object from pairs.
+    ///
+    /// ```
+    /// use freshsocket::Json;
+    ///
+    /// let ping = Json::object([("type", Json::from("ping"))]);
+    /// assert_eq!(ping.to_string(), r#"{"type":"ping"}"#);
+    /// ```
     pub fn object<N: Into<String>>(members: impl IntoIterator<Item = (N, Json)>) -> Self {
         Self::Obj(
             members

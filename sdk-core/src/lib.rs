@@ -30,6 +30,7 @@
 //! * `native` (default): the tokio client. Without it the crate is the pure machine and compiles for
 //!   `wasm32-unknown-unknown`.
 //! * `schema`: JSON Schema of [`Options`].
+//! * `store-redis`: a token store in Redis, for processes on many machines.
 //! * `testing`: a conformance test for custom [`Store`]s.
 //!
 //! # What is logged
@@ -56,6 +57,7 @@ pub mod machine;
 mod message;
 pub mod options;
 mod outbox;
+pub mod overlap;
 pub mod rng;
 mod secret;
 mod session;
@@ -80,8 +82,11 @@ pub use state::{
     SocketState,
 };
 
+#[cfg(feature = "store-redis")]
+pub use native::{RedisStore, RedisStoreBuilder};
+
 #[cfg(feature = "native")]
 pub use native::{
-    AuthorizedHttp, Changes, FileStore, MemoryStore, Sending, Session, SessionBuilder, Socket, SocketBuilder,
-    SocketHandle, Store, Subscription, TokenRequest,
+    Activity, ActivityKind, AuthorizedHttp, Changes, FileStore, MemoryStore, Sending, Session,
+    SessionBuilder, Socket, SocketBuilder, SocketHandle, Store, Subscription, TokenRequest,
 };

@@ -29,11 +29,22 @@ use crate::error::{Error, ErrorKind};
 use crate::io::{ConnId, EffectId, Input, Output, SocketId};
 use crate::options::SessionOptions;
 use crate::session::Session;
-use crate::socket::Socket;
+use crate::socket::{Socket, Wake};
 use crate::time::{Mono, Now};
 use crate::timer::Timer;
 
 /// A session and its sockets (W13).
+///
+/// ```
+/// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+/// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+/// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+/// // A session and its sockets in a test: no server, no clock, and the same run every time.
+/// let mut machine = Machine::new(options, false, 42, now).unwrap();
+/// machine.handle(now, Input::Network { online: false });
+/// let outputs: Vec<_> = std::iter::from_fn(|| machine.poll()).collect();
+/// assert_eq!(outputs.len(), 1); // the state to publish
+/// ```
 #[derive(Debug)]
 pub struct Machine {
     ctx: Ctx,
@@ -42,11 +53,23 @@ pub struct Machine {
     /// Sockets that may look different after the input being handled.
     touched: BTreeSet<SocketId>,
     online: bool,
+    foreground: bool,
 }
+
+/// A deadline that is told this late means that nobody ran for a while: a frozen page, a stopped process (S7).
+const LATE_MS: u64 = 2_000;
 
 impl Machine {
     /// A machine for a session with these options; `durable`: the driver has a store for it. The same seed and the
     /// same inputs give the same outputs.
+    ///
+    /// ```
+    /// use freshsocket::{machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    ///
+    /// let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// let wrong = Machine::new(SessionOptions::default(), false, 42, now).unwrap_err();
+    /// assert_eq!(wrong.field(), Some("session.baseUrl"));
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`] or
@@ -59,6 +82,7 @@ impl Machine {
             sockets: BTreeMap::new(),
             touched: BTreeSet::new(),
             online: true,
+            foreground: true,
         };
         machine.session.start(&mut machine.ctx);
         machine.settle();
@@ -66,9 +90,26 @@ impl Machine {
     }
 
     /// Something happened. Afterwards, `poll` until `None`.
+    ///
+    /// ```
+    /// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    /// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+    /// # let mut machine = Machine::new(options, false, 42, now).unwrap();
+    /// # use freshsocket::io::{CallId, TokenGrant};
+    /// # let refresh = Some("r1".into());
+    /// # let tokens = TokenGrant { access: "eyJ…".into(), refresh, expires_in_ms: Some(300_000), user: None };
+    /// # machine.handle(now, Input::Adopt { call: CallId(0), tokens });
+    /// # while machine.poll().is_some() {}
+    /// let later = Now { mono: Mono(250_000), unix_ms: now.unix_ms + 250_000 };
+    /// machine.handle(later, Input::Tick); // a token of 300 s is due for renewal
+    /// assert!(machine.poll().is_some());
+    /// ```
     pub fn handle(&mut self, now: Now, input: Input) {
         let (now, slept) = self.ctx.timeline.observe(now);
         self.ctx.now = now;
+        let is_late = |(at, _): (Mono, Timer)| now.mono.since(at) >= LATE_MS;
+        let late = slept == 0 && self.ctx.timers.next().is_some_and(is_late);
         if slept > 0 {
             // An answer may have come while nobody ran: those who wait for one are given the time they still had.
             self.ctx.timers.postpone(slept, Timer::is_patience);
@@ -77,27 +118,88 @@ impl Machine {
         // Deadlines first: what was due before the input happened counts as having happened before it. A machine that
         // slept must know that its token is old before it does anything with it.
         self.run_timers();
+        if slept > 0 {
+            self.woke(Wake::Slept);
+        } else if late {
+            self.woke(Wake::Hint);
+        }
         self.take(input);
         self.run_timers();
         self.settle();
     }
 
     /// The next thing to do, or `None` when there is nothing more until the next input.
+    ///
+    /// ```
+    /// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    /// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+    /// # let mut machine = Machine::new(options, false, 42, now).unwrap();
+    /// machine.handle(now, Input::TokenNeeded);
+    /// while let Some(output) = machine.poll() {
+    ///     println!("{output:?}"); // shows no token and no query of a URL
+    /// }
+    /// ```
     pub fn poll(&mut self) -> Option<Output> {
         self.ctx.take_output()
     }
 
     /// When the machine wants an `Input::Tick` at the latest, on the driver's monotonic clock.
+    ///
+    /// ```
+    /// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    /// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+    /// # let mut machine = Machine::new(options, false, 42, now).unwrap();
+    /// assert_eq!(machine.next_deadline(), None); // nobody is signed in, nothing is planned
+    /// # use freshsocket::io::{CallId, TokenGrant};
+    /// # let refresh = Some("r1".into());
+    /// # let tokens = TokenGrant { access: "eyJ…".into(), refresh, expires_in_ms: Some(300_000), user: None };
+    /// # machine.handle(now, Input::Adopt { call: CallId(0), tokens });
+    /// # while machine.poll().is_some() {}
+    /// // Signed in with a token of 300 s:
+    /// let sleep_ms = machine.next_deadline().unwrap().since(now.mono);
+    /// assert!(sleep_ms <= 240_000); // its renewal
+    /// ```
     pub fn next_deadline(&self) -> Option<Mono> {
         self.ctx.timers.next().map(|(at, _)| self.ctx.to_driver(at))
     }
 
     /// Why it wants it: for logs and tests.
+    ///
+    /// ```
+    /// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    /// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+    /// # let mut machine = Machine::new(options, false, 42, now).unwrap();
+    /// # use freshsocket::io::{CallId, TokenGrant};
+    /// # let refresh = Some("r1".into());
+    /// # let tokens = TokenGrant { access: "eyJ…".into(), refresh, expires_in_ms: Some(300_000), user: None };
+    /// # machine.handle(now, Input::Adopt { call: CallId(0), tokens });
+    /// # while machine.poll().is_some() {}
+    /// // Signed in with a token that can be renewed:
+    /// assert_eq!(machine.next_timer(), Some(freshsocket::timer::Timer::RefreshDue));
+    /// ```
     pub fn next_timer(&self) -> Option<Timer> {
         self.ctx.timers.next().map(|(_, timer)| timer)
     }
 
     /// How many sockets there are.
+    ///
+    /// ```
+    /// # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+    /// # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+    /// # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+    /// use freshsocket::io::SocketId;
+    /// use freshsocket::options::SocketOptions;
+    ///
+    /// let mut machine = Machine::new(options, false, 42, now).unwrap();
+    /// let options = SocketOptions { url: "wss://api.example.com/ws".into(), ..SocketOptions::default() };
+    /// machine.handle(now, Input::OpenSocket { socket: SocketId(1), options: options.into() });
+    /// assert_eq!(machine.socket_count(), 1);
+    /// machine.handle(now, Input::DropSocket { socket: SocketId(1) });
+    /// assert_eq!(machine.socket_count(), 0);
+    /// ```
     pub fn socket_count(&self) -> usize {
         self.sockets.len()
     }
@@ -113,11 +215,25 @@ impl Machine {
             Input::TokenNeeded => session.token_needed(ctx),
             Input::TokenRejected { token } => session.token_rejected(ctx, token),
             Input::Network { online } => {
-                if online && !std::mem::replace(&mut self.online, online) {
+                let changed = std::mem::replace(&mut self.online, online) != online;
+                if changed && online {
                     session.network_is_back(ctx);
                 }
-                self.online = online;
-                self.each_socket(|socket, ctx, session| socket.network(ctx, session, online));
+                if changed {
+                    self.each_socket(|socket, ctx, session| socket.network(ctx, session, online));
+                } else if online {
+                    // Another network, perhaps.
+                    self.woke(Wake::Hint);
+                }
+            }
+            Input::Woke => self.woke(Wake::Hint),
+            Input::Foreground { foreground } => {
+                if std::mem::replace(&mut self.foreground, foreground) != foreground {
+                    if foreground {
+                        session.network_is_back(ctx);
+                    }
+                    self.each_socket(|socket, ctx, session| socket.foreground(ctx, session, foreground));
+                }
             }
             Input::HttpAnswered { effect, answer } => match ctx.tickets.remove(&effect) {
                 Some(id) => self.with_socket(id, |s, ctx, session| {
@@ -127,10 +243,11 @@ impl Machine {
             },
             Input::StoreLoaded { effect, loaded } => session.on_loaded(ctx, effect, loaded),
             Input::StoreSwapped { effect, swapped } => session.on_swapped(ctx, effect, swapped),
+            Input::StoreChanged => session.store_changed(),
             Input::CallbackAnswered { effect, answer } => session.on_callback(ctx, effect, answer),
             Input::OpenSocket { socket, options } => {
                 let auto_connect = options.auto_connect;
-                let mut opened = Socket::new(socket, options, self.online);
+                let mut opened = Socket::new(socket, options, self.online, self.foreground);
                 if auto_connect {
                     opened.connect(ctx, session);
                 }
@@ -171,9 +288,21 @@ impl Machine {
             }
             Input::Activity { conn, last_received } => {
                 let last_received = self.ctx.timeline.to_machine(last_received);
-                self.with_conn(conn, |s, ctx, _| s.activity(ctx, conn, last_received));
+                self.with_conn(conn, |s, ctx, session| {
+                    s.activity(ctx, session, conn, last_received);
+                });
             }
         }
+        self.spread_changes();
+    }
+
+    /// The one handler of all wake signals (S7). The clocks have been looked at and the token's timers have run: what is
+    /// left is to look at the connections.
+    fn woke(&mut self, wake: Wake) {
+        if wake == Wake::Slept {
+            self.session.network_is_back(&mut self.ctx);
+        }
+        self.each_socket(|socket, ctx, session| socket.woke(ctx, session, wake));
         self.spread_changes();
     }
 
@@ -184,10 +313,14 @@ impl Machine {
                     self.session.on_timer(&mut self.ctx, timer);
                 }
                 Timer::Effect(effect) => self.effect_timed_out(effect, timer),
-                Timer::Reconnect(id) | Timer::OutboxAge(id) => {
+                Timer::Reconnect(id) | Timer::OutboxAge(id) | Timer::Overlap(id) => {
                     self.with_socket(id, |s, ctx, session| s.on_timer(ctx, session, timer));
                 }
-                Timer::Attempt(conn) | Timer::Healthy(conn) | Timer::Heartbeat(conn) | Timer::Drain(conn) => {
+                Timer::Attempt(conn)
+                | Timer::Healthy(conn)
+                | Timer::Heartbeat(conn)
+                | Timer::Drain(conn)
+                | Timer::Renewal(conn) => {
                     self.with_conn(conn, |s, ctx, session| s.on_timer(ctx, session, timer));
                 }
             }

@@ -3,6 +3,14 @@
 use bytes::Bytes;
 
 /// Shared UTF-8 text: what a text message holds. Cloning shares it.
+///
+/// ```
+/// use freshsocket::{Message, Text};
+///
+/// let Message::Text(text) = Message::text("hello") else { unreachable!() };
+/// let kept: Text = text.clone(); // shares the memory
+/// assert!(kept.starts_with("hell")); // all of `str`
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(Inner);
 
@@ -14,12 +22,20 @@ type Inner = std::sync::Arc<str>;
 
 impl Text {
     /// The text.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::Text::from(String::from("hello")).as_str(), "hello");
+    /// ```
     #[cfg(feature = "native")]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
     /// The text.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::Text::from(String::from("hello")).as_str(), "hello");
+    /// ```
     #[cfg(not(feature = "native"))]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -47,6 +63,19 @@ impl From<String> for Text {
 }
 
 /// One WebSocket message (P1). Cloning shares the payload.
+///
+/// ```
+/// use freshsocket::Message;
+///
+/// fn shown(message: &Message) -> String {
+///     match message {
+///         Message::Text(text) => text.to_string(),
+///         Message::Binary(bytes) => format!("{} bytes", bytes.len()),
+///     }
+/// }
+/// assert_eq!(shown(&Message::from("hello")), "hello");
+/// assert_eq!(shown(&Message::from(vec![1, 2, 3])), "3 bytes");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// UTF-8 text.
@@ -90,6 +119,10 @@ impl Message {
     }
 
     /// The payload's length in bytes.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::Message::text("né").len(), 3); // bytes of UTF-8, as on the wire
+    /// ```
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.as_str().len(),
@@ -98,11 +131,23 @@ impl Message {
     }
 
     /// Whether the payload is empty.
+    ///
+    /// ```
+    /// assert!(freshsocket::Message::text("").is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The text, if it is a text message.
+    ///
+    /// ```
+    /// use freshsocket::{Json, Message};
+    ///
+    /// let message = Message::text(r#"{"type": "chat"}"#);
+    /// let json = message.as_text().and_then(Json::parse).unwrap();
+    /// assert_eq!(json.at("/type").and_then(Json::as_str), Some("chat"));
+    /// ```
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.as_str()),
@@ -111,6 +156,10 @@ impl Message {
     }
 
     /// The payload's bytes, of either kind.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::Message::text("hi").as_bytes(), b"hi");
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_str().as_bytes(),

@@ -41,6 +41,17 @@ impl Outbox {
             );
             return vec![(send, error)];
         }
+        self.push_moving(options, send, message, now)
+    }
+
+    /// The same for a message that does not wait for a connection but for those before it, in a handover.
+    pub(crate) fn push_moving(
+        &mut self,
+        options: &OutboxOptions,
+        send: SendId,
+        message: Message,
+        now: Mono,
+    ) -> Failed {
         let size = message.len();
         if size > options.max_bytes || options.max_messages == 0 {
             return vec![(send, full())];

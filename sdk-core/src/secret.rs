@@ -13,17 +13,31 @@ macro_rules! secret_type {
 
         impl $name {
             /// Takes `text` as a secret. The text's own memory is kept and wiped when the last clone is dropped.
+            ///
+            /// ```
+            #[doc = concat!("let secret = freshsocket::", stringify!($name), "::new(\"hunter2\");")]
+            /// assert!(!format!("{secret:?}").contains("hunter2"));
+            /// ```
             pub fn new(text: impl Into<String>) -> Self {
                 Self(Arc::new(Zeroizing::new(text.into())))
             }
 
             /// The secret itself. Whoever calls this answers for where it goes.
+            ///
+            /// ```
+            #[doc = concat!("let secret = freshsocket::", stringify!($name), "::new(\"hunter2\");")]
+            /// assert_eq!(secret.expose(), "hunter2");
+            /// ```
             pub fn expose(&self) -> &str {
                 &self.0
             }
 
             /// Whether there is nothing in it: a session whose token lives in an `HttpOnly` cookie hands out an
             /// empty token, which says "signed in and valid" and nothing more.
+            ///
+            /// ```
+            #[doc = concat!("assert!(freshsocket::", stringify!($name), "::new(\"\").is_empty());")]
+            /// ```
             pub fn is_empty(&self) -> bool {
                 self.0.is_empty()
             }
@@ -62,11 +76,26 @@ secret_type! {
 
 secret_type! {
     /// A refresh token: what buys a new access token. Never printed, wiped on drop.
+    ///
+    /// ```
+    /// use freshsocket::{RefreshToken, TokenGrant};
+    ///
+    /// let refresh = RefreshToken::from("from-a-deep-link");
+    /// let grant = TokenGrant { access: "eyJ…".into(), refresh: Some(refresh), expires_in_ms: None, user: None };
+    /// assert!(!format!("{grant:?}").contains("from-a-deep-link"));
+    /// ```
     RefreshToken
 }
 
 secret_type! {
     /// Any other text that must not be printed: a request body with a password, a header, a URL with a ticket.
+    ///
+    /// ```
+    /// use freshsocket::{AccessToken, Secret};
+    ///
+    /// let header = Secret::from(format!("Bearer {}", AccessToken::new("eyJ…").expose()));
+    /// assert_eq!(format!("{header:?}"), "Secret(…)");
+    /// ```
     Secret
 }
 

@@ -8,6 +8,19 @@ use serde::Serialize;
 use crate::error::Error;
 
 /// The session's state (S13).
+///
+/// ```
+/// use freshsocket::{SessionState, SignOutCause};
+///
+/// fn banner(state: &SessionState) -> Option<&'static str> {
+///     match state {
+///         SessionState::SignedOut { cause: SignOutCause::RefreshRefused } => Some("Please sign in again."),
+///         SessionState::Unreachable { expires_at: None, .. } => Some("Offline."),
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(banner(&SessionState::Active { expires_at: None }), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
 #[non_exhaustive]
@@ -44,11 +57,24 @@ pub enum SessionState {
 
 impl SessionState {
     /// Whether somebody is signed in (which an unreachable server does not change).
+    ///
+    /// ```
+    /// use freshsocket::{SessionState, SignOutCause};
+    ///
+    /// assert!(SessionState::Refreshing { expires_at: None }.is_signed_in());
+    /// assert!(!SessionState::SignedOut { cause: SignOutCause::LoggedOut }.is_signed_in());
+    /// ```
     pub fn is_signed_in(&self) -> bool {
         !matches!(self, Self::SignedOut { .. } | Self::Restoring)
     }
 
     /// The state's name, as in JSON.
+    ///
+    /// ```
+    /// use freshsocket::SessionState;
+    ///
+    /// assert_eq!(SessionState::Active { expires_at: None }.name(), "active");
+    /// ```
     pub fn name(&self) -> &'static str {
         match self {
             Self::Restoring => "restoring",
@@ -61,6 +87,19 @@ impl SessionState {
 }
 
 /// Why nobody is signed in.
+///
+/// ```
+/// use freshsocket::SignOutCause;
+///
+/// fn sign_in_page_says(cause: SignOutCause) -> &'static str {
+///     match cause {
+///         SignOutCause::NotSignedIn | SignOutCause::LoggedOut => "Welcome.",
+///         SignOutCause::SignedOutElsewhere => "You signed out in another window.",
+///         _ => "Your session has ended. Please sign in again.",
+///     }
+/// }
+/// assert_eq!(sign_in_page_says(SignOutCause::LoggedOut), "Welcome.");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -83,6 +122,23 @@ pub enum SignOutCause {
 }
 
 /// A socket's state (W12).
+///
+/// ```
+/// use freshsocket::SocketState;
+///
+/// fn status(state: &SocketState, now: u64) -> String {
+///     match state {
+///         SocketState::Open => "online".into(),
+///         SocketState::Backoff { next_attempt, .. } => {
+///             format!("next attempt in {} s", next_attempt.saturating_sub(now).div_ceil(1_000))
+///         }
+///         SocketState::Refused { .. } => "you may not connect".into(),
+///         SocketState::Closed { .. } | SocketState::Idle => "offline".into(),
+///         _ => "connecting".into(),
+///     }
+/// }
+/// assert_eq!(status(&SocketState::Connecting { attempt: 1 }, 0), "connecting");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
 #[non_exhaustive]
@@ -129,16 +185,34 @@ pub enum SocketState {
 
 impl SocketState {
     /// Whether nothing more will happen unless the application calls `connect`.
+    ///
+    /// ```
+    /// use freshsocket::{Ended, SocketState};
+    ///
+    /// assert!(SocketState::Refused { cause: Ended::Http { status: 403 } }.is_final());
+    /// assert!(!SocketState::Offline.is_final()); // goes on by itself
+    /// ```
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Closed { .. })
     }
 
     /// Whether messages can go out now.
+    ///
+    /// ```
+    /// use freshsocket::SocketState;
+    ///
+    /// assert!(SocketState::Open.is_open());
+    /// assert!(!SocketState::Authenticating.is_open());
+    /// ```
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open)
     }
 
     /// The state's name, as in JSON.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::SocketState::WaitingForSession.name(), "waitingForSession");
+    /// ```
     pub fn name(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -155,6 +229,21 @@ impl SocketState {
 }
 
 /// Who ended a socket for good.
+///
+/// ```
+/// use freshsocket::{ClosedBy, SocketState};
+///
+/// fn notice(state: &SocketState) -> Option<String> {
+///     let SocketState::Closed { by, reason, .. } = state else { return None };
+///     match by {
+///         ClosedBy::Server => Some(format!("The server ended the chat: {reason}")),
+///         ClosedBy::AttemptsExhausted => Some("The chat cannot be reached.".into()),
+///         _ => None, // the user closed it
+///     }
+/// }
+/// let banned = SocketState::Closed { by: ClosedBy::Server, code: 4403, reason: "banned".into() };
+/// assert_eq!(notice(&banned).unwrap(), "The server ended the chat: banned");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -168,6 +257,23 @@ pub enum ClosedBy {
 }
 
 /// How a connection, or an attempt at one, ended.
+///
+/// ```
+/// use freshsocket::{Ended, SocketState};
+///
+/// fn because(ended: &Ended) -> String {
+///     match ended {
+///         Ended::Closed { code, reason } => format!("closed by the server: {code} {reason}"),
+///         Ended::Http { status } => format!("the server answered {status}"),
+///         Ended::Silent | Ended::TimedOut => "the server says nothing".into(),
+///         Ended::NoToken { cause } => cause.to_string(),
+///         _ => "no connection".into(),
+///     }
+/// }
+/// let state = SocketState::Backoff { attempt: 2, cause: Ended::Http { status: 503 }, next_attempt: 0 };
+/// let SocketState::Backoff { cause, .. } = state else { unreachable!() };
+/// assert_eq!(because(&cause), "the server answered 503");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "how")]
 #[non_exhaustive]
@@ -213,6 +319,13 @@ pub enum Ended {
 
 impl Ended {
     /// The close code that stands for this end: the server's own, or 1006 where there was none.
+    ///
+    /// ```
+    /// use freshsocket::Ended;
+    ///
+    /// assert_eq!(Ended::Closed { code: 4401, reason: String::new() }.code(), 4401);
+    /// assert_eq!(Ended::Silent.code(), 1006);
+    /// ```
     pub fn code(&self) -> u16 {
         match self {
             Self::Closed { code, .. } => *code,
@@ -223,6 +336,20 @@ impl Ended {
 }
 
 /// What happened on a socket, for those who want events rather than states (W1).
+///
+/// ```
+/// use freshsocket::{Ended, SocketEvent};
+///
+/// fn log(event: &SocketEvent) {
+///     match event {
+///         SocketEvent::Attempt { attempt, token, .. } => println!("attempt {attempt} with token {token}"),
+///         SocketEvent::AuthRefused { ended } => println!("refused: {}", ended.code()),
+///         SocketEvent::SendFailed { send, error } => println!("message {send} is lost: {error}"),
+///         _ => {}
+///     }
+/// }
+/// log(&SocketEvent::AuthRefused { ended: Ended::Http { status: 401 } });
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 #[non_exhaustive]
@@ -252,8 +379,11 @@ pub enum SocketEvent {
         /// Whether the SDK will try again.
         will_retry: bool,
     },
-    /// A renewed token was sent on the live connection.
+    /// A renewed token was sent on the live connection (and acknowledged, where `renewal.ack` says how).
     Renewed,
+    /// The server allows one connection per user: it closed the old one because of the new one, or refused the new one
+    /// with 409. From now on this socket closes the old one first (W5).
+    OneConnectionPerUser,
     /// The server refused the credential of this attempt; what follows is in the state.
     AuthRefused {
         /// How.
@@ -274,6 +404,21 @@ pub enum SocketEvent {
 }
 
 /// What happened to a message (W10).
+///
+/// ```
+/// use freshsocket::{Error, ErrorKind, SendStatus};
+///
+/// fn tick_mark(status: &SendStatus) -> &'static str {
+///     match status {
+///         SendStatus::Queued => "…",
+///         SendStatus::Sent => "✓",
+///         SendStatus::Failed(error) if error.kind() == ErrorKind::MessageExpired => "too late",
+///         _ => "✗",
+///     }
+/// }
+/// let lost = SendStatus::Failed(Error::new(ErrorKind::IdentityChanged, "the user changed"));
+/// assert_eq!(tick_mark(&lost), "✗");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "status", content = "error")]
 #[non_exhaustive]
@@ -287,6 +432,19 @@ pub enum SendStatus {
 }
 
 /// What happened to the session, beyond its state.
+///
+/// ```
+/// use freshsocket::SessionEvent;
+///
+/// fn notify(event: &SessionEvent) -> Option<String> {
+///     match event {
+///         SessionEvent::ExpiringSoon { expires_at } => Some(format!("Sign in again before {expires_at}.")),
+///         SessionEvent::StoreFailed { error } => Some(format!("You will be signed out at exit: {error}")),
+///         _ => None,
+///     }
+/// }
+/// assert!(notify(&SessionEvent::ExpiringSoon { expires_at: 1_700_000_000_000 }).is_some());
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 #[non_exhaustive]
@@ -321,6 +479,16 @@ pub enum SessionEvent {
 }
 
 /// What asked for a refresh.
+///
+/// ```
+/// use freshsocket::{RefreshReason, SessionEvent};
+///
+/// fn is_suspicious(event: &SessionEvent) -> bool {
+///     // The server refused a token that was not due: its clock is wrong, or somebody revoked it.
+///     matches!(event, SessionEvent::RefreshStarted { why: RefreshReason::Refused })
+/// }
+/// assert!(!is_suspicious(&SessionEvent::RefreshStarted { why: RefreshReason::Timer }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -1,6 +1,22 @@
 //! What a token store keeps, and the one primitive it offers: compare-and-swap (S8, S10).
 //!
 //! The types here are pure; the native trait and the stores themselves are in `native::store`.
+//!
+//! ```
+//! use freshsocket::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
+//!
+//! // All that a store does.
+//! fn swap(held: &mut StoreSnapshot, expected: StoreVersion, next: Option<Box<StoredSession>>) -> Swapped {
+//!     if held.version != expected {
+//!         return Swapped::Conflict(held.clone());
+//!     }
+//!     *held = StoreSnapshot { version: StoreVersion(expected.0 + 1), session: next };
+//!     Swapped::Done(held.version)
+//! }
+//! let mut held = StoreSnapshot::default();
+//! assert_eq!(swap(&mut held, StoreVersion(0), None), Swapped::Done(StoreVersion(1)));
+//! assert!(matches!(swap(&mut held, StoreVersion(0), None), Swapped::Conflict(_)));
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +24,27 @@ use crate::json::Json;
 use crate::secret::{AccessToken, RefreshToken, Secret};
 
 /// The version of what a store holds; every write makes a new one. Zero: never written.
+///
+/// ```
+/// use freshsocket::store::{StoreSnapshot, StoreVersion};
+///
+/// assert_eq!(StoreSnapshot::default().version, StoreVersion(0)); // never written
+/// assert_eq!(serde_json::to_string(&StoreVersion(3)).unwrap(), "3");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoreVersion(pub u64);
 
 /// What a store holds at one moment.
+///
+/// ```
+/// use freshsocket::store::StoreSnapshot;
+///
+/// fn who(snapshot: &StoreSnapshot) -> Option<&str> {
+///     snapshot.session.as_ref()?.user.as_ref()?.at("/username")?.as_str()
+/// }
+/// assert_eq!(who(&StoreSnapshot::default()), None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreSnapshot {
     /// Its version.
@@ -22,6 +54,19 @@ pub struct StoreSnapshot {
 }
 
 /// Whether a compare-and-swap was made.
+///
+/// ```
+/// use freshsocket::store::{StoreSnapshot, StoreVersion, Swapped};
+///
+/// // What a writer goes on with: its own version, or what another holder wrote in between.
+/// fn version(swapped: Swapped) -> StoreVersion {
+///     match swapped {
+///         Swapped::Done(version) => version,
+///         Swapped::Conflict(StoreSnapshot { version, .. }) => version,
+///     }
+/// }
+/// assert_eq!(version(Swapped::Done(StoreVersion(4))), StoreVersion(4));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Swapped {
     /// It was; this is the new version.
@@ -34,6 +79,16 @@ pub enum Swapped {
 ///
 /// `Debug` shows no token. The JSON form does: it is what the store exists to keep, and stores are to protect it
 /// (the file store uses mode 0600).
+///
+/// ```
+/// use freshsocket::store::StoredSession;
+///
+/// // What a store of your own writes is this JSON.
+/// let json = r#"{"access":"eyJ…","refresh":"r1","receivedUnixMs":1700000000000,"lifetimeMs":300000,"rotation":1}"#;
+/// let session: StoredSession = serde_json::from_str(json).unwrap();
+/// assert_eq!(serde_json::to_string(&session).unwrap(), json);
+/// assert!(!format!("{session:?}").contains("eyJ"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredSession {
@@ -63,13 +118,24 @@ pub struct StoredSession {
 }
 
 /// "I am about to exchange this session's refresh token."
+///
+/// ```
+/// use freshsocket::store::RefreshIntent;
+///
+/// let json = r#"{"key":"5f2b9c","atUnixMs":1700000000000}"#;
+/// let intent: RefreshIntent = serde_json::from_str(json).unwrap();
+/// assert_eq!(intent.key, "5f2b9c"); // the next process asks with the same key
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshIntent {
     /// The idempotency key of the exchange.
     pub key: String,
-    /// When, by the wall clock, in milliseconds since 1970.
+    /// When it was first sent, by the wall clock, in milliseconds since 1970.
     pub at_unix_ms: u64,
+    /// When it was last sent, by the wall clock; zero where an older version wrote this, which did not say.
+    #[serde(default)]
+    pub asked_unix_ms: u64,
 }
 
 macro_rules! as_text {

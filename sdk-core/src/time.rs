@@ -1,16 +1,53 @@
 //! Time as an argument: the machine is told what time it is and never asks.
+//!
+//! ```
+//! use std::time::Instant;
+//! use freshsocket::time::{Mono, Now};
+//!
+//! // What a driver of your own reads before every input.
+//! struct Clock(Instant);
+//! impl Clock {
+//!     fn now(&self) -> Now {
+//!         let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+//!         Now { mono: Mono(self.0.elapsed().as_millis() as u64), unix_ms: since_1970.as_millis() as u64 }
+//!     }
+//! }
+//! let clock = Clock(Instant::now());
+//! assert!(clock.now().mono >= Mono(0));
+//! ```
 
 use std::ops::{Add, Sub};
 
 /// A point on the machine's monotonic clock, in milliseconds from an origin that the driver chose.
+///
+/// ```
+/// use freshsocket::time::Mono;
+///
+/// let deadline = Mono(1_000) + 500;
+/// assert!(deadline > Mono(1_000));
+/// assert_eq!(Mono(100) - 500, Mono(0)); // stops at the ends
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub u64);
 
 impl Mono {
     /// "Not scheduled": later than every real deadline.
+    ///
+    /// ```
+    /// use freshsocket::time::Mono;
+    ///
+    /// assert_eq!(Mono::NEVER + 1, Mono::NEVER);
+    /// ```
     pub const NEVER: Self = Self(u64::MAX);
 
     /// Milliseconds from `earlier` to `self`; zero when `earlier` is later.
+    ///
+    /// ```
+    /// use freshsocket::time::Mono;
+    ///
+    /// assert_eq!(Mono(1_500).since(Mono(1_000)), 500);
+    /// assert_eq!(Mono(1_000).since(Mono(1_500)), 0);
+    /// ```
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -34,6 +71,15 @@ impl Sub<u64> for Mono {
 ///
 /// `mono` drives every decision. `unix_ms` is used for what people read, for tokens that carry only an
 /// absolute expiry, and to notice that the device slept: most monotonic clocks stop during suspend.
+///
+/// ```
+/// use freshsocket::time::{Mono, Now};
+///
+/// // In a test of your own the clocks are plain numbers.
+/// let mut now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+/// now = Now { mono: now.mono + 60_000, unix_ms: now.unix_ms + 60_000 }; // a minute later
+/// assert_eq!(now.mono, Mono(60_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// The monotonic clock.
@@ -45,6 +91,18 @@ pub struct Now {
 /// A wall clock that ran ahead of the monotonic one by more than this means that the device slept (or that
 /// the clock was set forward, which is treated the same: a token may be older than it looks, and the price
 /// of a mistake is one early refresh).
+///
+/// ```
+/// use freshsocket::time::{Now, SLEEP_THRESHOLD_MS};
+///
+/// fn slept(before: Now, after: Now) -> bool {
+///     let (wall, running) = (after.unix_ms.saturating_sub(before.unix_ms), after.mono.since(before.mono));
+///     wall.saturating_sub(running) > SLEEP_THRESHOLD_MS
+/// }
+/// # use freshsocket::time::Mono;
+/// let before = Now { mono: Mono(0), unix_ms: 0 };
+/// assert!(slept(before, Now { mono: Mono(10), unix_ms: 3_600_000 })); // the lid was closed for an hour
+/// ```
 pub const SLEEP_THRESHOLD_MS: u64 = 2_000;
 
 /// The machine's time when the driver's clock shows zero (a hundred years), so that it can tell times before its process

@@ -1,4 +1,15 @@
 //! The deadlines of the machine, each with the reason for it.
+//!
+//! ```
+//! # use freshsocket::{io::Input, machine::Machine, options::SessionOptions, time::{Mono, Now}};
+//! # let now = Now { mono: Mono(0), unix_ms: 1_700_000_000_000 };
+//! # let options = SessionOptions { base_url: "https://api.example.com".into(), ..SessionOptions::default() };
+//! # let mut machine = freshsocket::machine::Machine::new(options, false, 42, now).unwrap();
+//! match (machine.next_deadline(), machine.next_timer()) {
+//!     (Some(at), Some(timer)) => println!("sleeping for {} ms, until {timer:?}", at.since(now.mono)),
+//!     _ => println!("sleeping until something happens"),
+//! }
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +17,19 @@ use crate::io::{ConnId, EffectId, SocketId};
 use crate::time::Mono;
 
 /// Why the machine wants to be woken.
+///
+/// ```
+/// use freshsocket::{io::SocketId, timer::Timer};
+///
+/// fn why_awake(timer: Timer) -> String {
+///     match timer {
+///         Timer::RefreshDue | Timer::RefreshRetry => "a new token".into(),
+///         Timer::Reconnect(SocketId(number)) => format!("the next attempt of socket {number}"),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// assert_eq!(why_awake(Timer::Reconnect(SocketId(2))), "the next attempt of socket 2");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// The token is due for renewal (S6).
@@ -28,12 +52,19 @@ pub enum Timer {
     OutboxAge(SocketId),
     /// An old connection that was to end by itself is taking too long.
     Drain(ConnId),
+    /// The overlap of two connections goes into its next stage (W5).
+    Overlap(SocketId),
+    /// The server has not acknowledged a renewal on the live connection (W4).
+    Renewal(ConnId),
 }
 
 impl Timer {
     /// Whether it limits the wait for an answer: time slept does not count, because nobody could have heard one.
     pub(crate) fn is_patience(self) -> bool {
-        matches!(self, Self::Effect(_) | Self::Attempt(_) | Self::Drain(_))
+        matches!(
+            self,
+            Self::Effect(_) | Self::Attempt(_) | Self::Drain(_) | Self::Renewal(_)
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 //! checks on; then all is well again, and so must the client be.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::options::{Credential, Renewal, TicketOptions};
 use freshsocket::rng::Rng;

@@ -1,9 +1,10 @@
 //! S10: several holders of one session (tabs, processes), each with its own machine, on one store and one server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::SessionState;
+use freshsocket::io::Input;
 use sim::{Fault, Setup, World, hours, mins, secs};
 
 /// Worlds that take turns with the one server and the one store.
@@ -200,4 +201,79 @@ fn s10_a_sign_out_by_one_holder_reaches_the_others_at_their_next_refresh() {
     assert!(holders.0.iter().all(|world| !world.is_signed_in()));
     assert!(holders.0[0].store.session().is_none());
     assert_eq!(holders.refreshes(), 0);
+}
+
+#[test]
+fn s10_five_holders_that_start_together_with_an_expired_token_make_one_refresh() {
+    for seed in 0..40 {
+        for honours_key in [false, true] {
+            let mut holders = Holders::on(5, seed * 10, |world| {
+                world.store.delay = seed % 7;
+                world.server.latency = 1 + (seed * 13) % 90;
+                world.server.honours_key = honours_key;
+            });
+            holders.each(World::kill);
+            holders.run_for(hours(8), hours(1));
+            // One after the other, so that some find the exchange of others under way.
+            for started in 1..=5 {
+                let turn = std::cell::Cell::new(0);
+                holders.each(|world| {
+                    turn.set(turn.get() + 1);
+                    if turn.get() == started {
+                        world.start();
+                        world.connect();
+                    }
+                });
+                holders.run_for(seed * 3, 1);
+            }
+            holders.run_for(secs(5), 5);
+            let states: Vec<_> = holders.0.iter().map(|world| world.session().name()).collect();
+            assert!(holders.all_active(), "{seed}: {states:?}");
+            assert!(holders.0.iter().all(World::is_open), "{seed}");
+            assert_eq!(holders.refreshes(), 1, "{seed}");
+        }
+    }
+}
+
+#[test]
+fn s10_hints_that_come_late_twice_or_never_change_no_outcome() {
+    for seed in 0..30 {
+        let mut holders = Holders::on(4, seed * 10, |world| world.store.delay = seed % 5);
+        // A little generator: every test run is the same.
+        let mut dice = seed + 1;
+        let mut throw = |sides: u64| {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        let mut writes = 0;
+        for _ in 0..hours(5) / 500 {
+            holders.run_for(500, 50);
+            let news = holders.0[0].store.writes != writes;
+            writes = holders.0[0].store.writes;
+            let often: Vec<u64> = (0..4)
+                .map(|_| match throw(4) {
+                    0 | 1 if news => throw(4),
+                    _ => u64::from(throw(200) == 0),
+                })
+                .collect();
+            let turn = std::cell::Cell::new(0);
+            holders.each(|world| {
+                for _ in 0..often[turn.get()] {
+                    world.input(Input::StoreChanged);
+                }
+                turn.set(turn.get() + 1);
+            });
+        }
+        assert!(holders.all_active(), "{seed}");
+        let refreshes = holders.refreshes();
+        assert!((5..=6).contains(&refreshes), "{seed}: {refreshes}");
+        holders.0[0].begin_logout();
+        holders.run_for(secs(1), 10);
+        holders.each(|world| world.input(Input::StoreChanged));
+        holders.run_for(secs(1), 10);
+        assert!(holders.0.iter().all(|world| !world.is_signed_in()), "{seed}");
+        assert!(holders.0[0].store.session().is_none(), "{seed}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Whatever comes in, in whatever order and at whatever time: no panic, bounded outputs, and deadlines that end.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::{
     CallId, CallbackAnswer, ConnEnd, ConnId, ConnectFailure, EffectId, HttpAnswer, Input, Notice, Output,
@@ -95,6 +95,9 @@ fn session_input() -> impl Strategy<Value = Input> {
         1 => number().prop_map(|n| Input::Verify { call: CallId(n) }),
         1 => number().prop_map(|token| Input::TokenRejected { token }),
         1 => any::<bool>().prop_map(|online| Input::Network { online }),
+        1 => any::<bool>().prop_map(|foreground| Input::Foreground { foreground }),
+        1 => Just(()).prop_map(|()| Input::Woke),
+        1 => Just(()).prop_map(|()| Input::StoreChanged),
         4 => (effect(), http_answer()).prop_map(|(effect, answer)| Input::HttpAnswered { effect, answer }),
         1 => (effect(), snapshot()).prop_map(|(effect, loaded)| Input::StoreLoaded { effect, loaded: Ok(loaded) }),
         1 => effect().prop_map(move |effect| Input::StoreLoaded { effect, loaded: Err(failed()) }),
@@ -126,7 +129,7 @@ fn socket_input() -> impl Strategy<Value = Input> {
         ]
     };
     prop_oneof![
-        2 => (socket(), 0..6u8).prop_map(|(socket, kind)| Input::OpenSocket { socket, options: options(kind).into() }),
+        2 => (socket(), 0..7u8).prop_map(|(socket, kind)| Input::OpenSocket { socket, options: options(kind).into() }),
         1 => socket().prop_map(|socket| Input::Connect { socket }),
         1 => (socket(), code()).prop_map(|(socket, code)| Input::Disconnect { socket, code, reason: String::new() }),
         1 => socket().prop_map(|socket| Input::DropSocket { socket }),
@@ -140,8 +143,9 @@ fn socket_input() -> impl Strategy<Value = Input> {
         1 => (conn(), any::<u16>(), prop::option::of(any::<String>())).prop_map(|(conn, status, retry_after)| {
             Input::ConnectFailed { conn, failure: ConnectFailure::Http { status, retry_after } }
         }),
-        1 => (conn(), 0..3u8).prop_map(|(conn, n)| {
-            let notice = [Notice::FirstMessage, Notice::Ready, Notice::AuthError][usize::from(n)];
+        1 => (conn(), 0..4u8).prop_map(|(conn, n)| {
+            let notices = [Notice::FirstMessage, Notice::Ready, Notice::AuthError, Notice::Renewed];
+            let notice = notices[usize::from(n)];
             Input::Noticed { conn, notice }
         }),
         1 => (conn(), code(), any::<bool>(), unsent()).prop_map(|(conn, code, refused, unsent)| {
@@ -171,6 +175,12 @@ fn options(kind: u8) -> freshsocket::options::SocketOptions {
         }
         2 => options.credential = Credential::None,
         3 => options.reconnect.max_attempts = Some(3),
+        5 => {
+            options.renewal = Renewal::InBand {
+                template: Json::from("{token}"),
+                ack: Some(freshsocket::options::Matcher::new([("/type", "ok".into())])),
+            };
+        }
         4 => options.ready = Some(freshsocket::options::Matcher::new([("/type", "hi".into())])),
         _ => {}
     }

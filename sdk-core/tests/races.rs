@@ -3,7 +3,7 @@
 //! 21 in `socket_reconnect`, 25 (nothing left behind) in `socket_connect`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::options::{Credential, Preset, TicketOptions};
 use freshsocket::{SessionState, SignOutCause, SocketState};

@@ -137,6 +137,9 @@ fn every_option_is_described_and_in_camel_case() {
     let schema = schema();
     let mut seen = 0;
     each_node(&schema, "", &mut |place, node| {
+        if let Some(text) = node.get("description").and_then(Value::as_str) {
+            assert!(!text.contains("```"), "{place} shows an example in Rust");
+        }
         for (name, property) in node
             .get("properties")
             .and_then(Value::as_object)
@@ -407,7 +410,24 @@ fn cell(text: &str) -> String {
 fn schema() -> Value {
     let mut schema = serde_json::to_value(schemars::schema_for!(Options)).unwrap();
     schema["title"] = "freshsocket options".into();
+    without_examples(&mut schema);
     schema
+}
+
+/// Takes the examples out of the descriptions: they are Rust, and this is for every platform.
+fn without_examples(node: &mut Value) {
+    match node {
+        Value::Object(members) => {
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                // Outside and inside of the fences alternate.
+                let outside: String = text.split("```").step_by(2).collect();
+                outside.trim_end().clone_into(text);
+            }
+            members.values_mut().for_each(without_examples);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_examples),
+        _ => {}
+    }
 }
 
 fn reference(node: &Value) -> Option<&str> {
@@ -426,7 +446,7 @@ fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
 }
 
 fn tag(object: &Map<String, Value>) -> Option<&str> {
-    ["placement", "mode"]
+    ["placement", "mode", "by"]
         .iter()
         .find_map(|name| object.get(*name))
         .and_then(Value::as_str)

@@ -1,7 +1,7 @@
 //! S8: a process may die at any step between the refresh and the store.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::{SessionState, SignOutCause};
 use sim::{Fault, Setup, StoreFault, World, hours, mins, secs};

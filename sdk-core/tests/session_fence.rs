@@ -1,7 +1,7 @@
 //! S9, S11 and S13: late answers lose, sign-out always works, and the state says what happens next.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::{Input, Reply};
 use freshsocket::{ErrorKind, SessionState, SignOutCause, SocketEvent, SocketState};

@@ -1,7 +1,7 @@
 //! S2, S3, S4, S8 and S12: one refresh for everybody, stored before used, refused told apart from unreachable.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::Input;
 use freshsocket::{ErrorKind, SessionEvent, SessionState, SignOutCause};

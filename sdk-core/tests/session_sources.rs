@@ -1,7 +1,7 @@
 //! S1: every source of tokens.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::{Input, Reply};
 use freshsocket::options::{Credential, Endpoint, Endpoints, Method, Preset};

@@ -1,7 +1,7 @@
 //! S5 and S6: the refresh on a timer, lifetimes from every source, and clocks that lie.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::{SessionEvent, SessionState};
 use sim::{Fault, Setup, World, hours, mins, secs};

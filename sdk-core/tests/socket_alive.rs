@@ -1,7 +1,7 @@
 //! W9: a connection that is dead without saying so is noticed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::options::Matcher;
 use freshsocket::{Ended, Json, SocketEvent, SocketState};
@@ -63,6 +63,26 @@ fn w9_the_interval_and_the_patience_are_options_and_zero_means_never() {
     let mut world = World::open(Setup::socket(|socket| socket.heartbeat.interval_ms = 0));
     world.run_for(mins(50));
     assert!(world.ws.pings.is_empty() && world.is_open());
+}
+
+#[test]
+fn w9_a_limit_longer_than_the_interval_is_kept_too() {
+    let mut world = World::open(Setup::socket(|socket| {
+        socket.heartbeat.interval_ms = 2_000;
+        socket.heartbeat.timeout_ms = 9_000;
+    }));
+    for _ in 0..10 {
+        world.run_for(secs(7));
+        assert!(world.is_open());
+    }
+    world.ws.silent = true;
+    let since = world.now;
+    assert!(world.run_until(mins(1), |world| !world.is_open()));
+    assert!(
+        (9_000..=11_100).contains(&(world.now - since)),
+        "{}",
+        world.now - since
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! W7: what each close code means, and how options change it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::options::CloseAction;
 use freshsocket::{ClosedBy, Ended, SocketEvent, SocketState};

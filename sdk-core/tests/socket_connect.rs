@@ -1,7 +1,7 @@
 //! W1 to W4 and W13: a valid token first, a fresh credential each time, renewal, many sockets.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::{Input, SocketId};
 use freshsocket::options::{Credential, Matcher, Renewal, TicketOptions};
@@ -144,7 +144,7 @@ fn w3_no_token_and_unreachable_waits_as_the_session_does() {
 #[test]
 fn w4_in_band_sends_one_frame_on_the_live_connection() {
     let template = Json::parse(r#"{"type":"renew","token":"{token}"}"#).unwrap();
-    let mut world = World::open(renewal(Renewal::InBand { template }));
+    let mut world = World::open(renewal(Renewal::InBand { template, ack: None }));
     world.ws.closes_at_expiry = Some(4401);
     world.run_for(hours(5));
     let renewed = world

@@ -1,7 +1,7 @@
 //! W10: what is sent while there is no connection: bounded, in order, with an end for every message, and nobody else's.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::SendId;
 use freshsocket::options::{OutboxMode, Renewal, WhenFull};

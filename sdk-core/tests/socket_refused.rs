@@ -1,7 +1,7 @@
 //! W8: a refused token is never shown again, a fresh one once, and no server makes a storm of it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod sim;
+use freshsocket_sim as sim;
 
 use freshsocket::io::{Input, SocketId};
 use freshsocket::options::{Credential, Matcher, Preset, Renewal, TicketOptions};

@@ -15,6 +15,18 @@ use crate::secret::{AccessToken, Secret, redact_url};
 ///
 /// The token goes to the origin of the session's `baseUrl` only, and to those given to
 /// [`allow_origin`](Self::allow_origin); redirects never carry it elsewhere.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// let http = session.http();
+/// let elsewhere = http.client().get("https://other.example.com/");
+/// let refused = http.send(elsewhere).await.unwrap_err(); // before anything is sent
+/// assert_eq!(refused.kind(), freshsocket::ErrorKind::InsecureUrl);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct AuthorizedHttp {
     session: Arc<SessionGuard>,
@@ -37,18 +49,55 @@ impl AuthorizedHttp {
     }
 
     /// Lets the token go to this origin (`https://files.example.com`) as well.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let other = freshsocket_mock_server::MockServer::start().await?;
+    /// # let files = other.http_url();
+    /// let http = session.http().allow_origin(&files);
+    /// let response = http.send(http.client().get(format!("{files}/api/me"))).await?;
+    /// assert_eq!(response.status(), 401); // the token went there, and this server knows nothing of it
+    /// # Ok(()) }
+    /// ```
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
     }
 
     /// The client to build requests with; it shares the SDK's TLS settings.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let http = session.http();
+    /// let request = http.client().post(format!("{}/api/notes", server.http_url())).body("a note");
+    /// http.send(request).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn client(&self) -> &reqwest::Client {
         self.http.client()
     }
 
     /// Sends a request with `Authorization: Bearer <token>` (of a cookie session: its cookies). On 401, asks whether the refused token was still the one
     /// in use, refreshes if so, and sends the request once more (when its body can be sent twice).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # server.expire_tokens();
+    /// // The server takes the token no longer: one refresh, one repetition.
+    /// let http = session.http();
+    /// let response = http.send(http.client().get(format!("{}/api/me", server.http_url()))).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`SignedOut`](ErrorKind::SignedOut) or [`Unreachable`](ErrorKind::Unreachable) when there is no valid token or no

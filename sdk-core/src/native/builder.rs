@@ -23,6 +23,21 @@ use crate::options::{Credential, Endpoints, Options, Preset, Renewal, SessionOpt
 use crate::state::SessionState;
 
 /// Builds a [`Session`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// use freshsocket::{MemoryStore, Session, options::Preset};
+///
+/// let session = Session::builder(server.http_url())
+///     .preset(Preset::SimpleJwt)
+///     .store(MemoryStore::new())
+///     .socket_options(|options| options.heartbeat.interval_ms = 10_000)
+///     .build()
+///     .await?;
+/// # drop(session);
+/// # Ok(()) }
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct SessionBuilder {
     options: Options,
@@ -61,18 +76,56 @@ impl SessionBuilder {
     }
 
     /// Endpoints that differ from the preset's.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// use freshsocket::options::{Endpoint, Endpoints, Preset};
+    ///
+    /// let me = Endpoint { path: "/api/me".into(), bearer: true, ..Preset::Cookie.endpoints().verify.unwrap() };
+    /// let session = freshsocket::Session::builder(server.http_url())
+    ///     .endpoints(Endpoints { verify: Some(me), ..Endpoints::default() }) // the others stay the preset's
+    ///     .build()
+    ///     .await?;
+    /// session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// assert!(session.verify().await?);
+    /// # Ok(()) }
+    /// ```
     pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
         self.options.session.endpoints = endpoints;
         self
     }
 
     /// Changes any option of the session.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url())
+    ///     .session_options(|options| options.refresh.margin_ms = 60_000)
+    ///     .build()
+    ///     .await?;
+    /// # drop(session);
+    /// # Ok(()) }
+    /// ```
     pub fn session_options(mut self, change: impl FnOnce(&mut SessionOptions)) -> Self {
         change(&mut self.options.session);
         self
     }
 
     /// Changes the options that sockets of this session begin with.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url())
+    ///     .socket_options(|options| options.auto_connect = false)
+    ///     .build()
+    ///     .await?;
+    /// let socket = session.socket(server.ws_url()).connect()?;
+    /// assert_eq!(socket.state(), freshsocket::SocketState::Idle);
+    /// # Ok(()) }
+    /// ```
     pub fn socket_options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
         change(&mut self.options.socket);
         self
@@ -121,18 +174,48 @@ impl SessionBuilder {
     }
 
     /// Trusts this CA certificate (DER) as well, for servers with a private one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let der = rcgen::generate_simple_self_signed(["localhost".into()])?.cert.der().to_vec();
+    /// # let ca = std::env::temp_dir().join(format!("freshsocket-doc-ca-{}.der", std::process::id()));
+    /// # std::fs::write(&ca, der)?;
+    /// let session = freshsocket::Session::builder(server.http_url()) // https:// with that certificate, in earnest
+    ///     .root_certificate(std::fs::read(&ca)?)
+    ///     .build()
+    ///     .await?;
+    /// # drop(session);
+    /// # std::fs::remove_file(ca)?;
+    /// # Ok(()) }
+    /// ```
     pub fn root_certificate(mut self, der: impl Into<Vec<u8>>) -> Self {
         self.roots.push(CertificateDer::from(der.into()));
         self
     }
 
     /// Seeds the jitter, for tests that want the same run twice; default: random.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// let session = freshsocket::Session::builder(server.http_url()).seed(42).build().await?;
+    /// # drop(session);
+    /// # Ok(()) }
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
     /// Builds the session and reads its store: a user who was signed in is signed in when this returns.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let wrong = freshsocket::Session::builder("api.example.com").build().await.unwrap_err();
+    /// assert_eq!(wrong.field(), Some("session.baseUrl")); // https:// is missing
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`InvalidOptions`](ErrorKind::InvalidOptions) or [`InsecureUrl`](ErrorKind::InsecureUrl), naming the field;
@@ -205,6 +288,22 @@ impl std::fmt::Debug for SessionBuilder {
 }
 
 /// Builds a [`Socket`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// use freshsocket::options::{Credential, Renewal};
+///
+/// let socket = session
+///     .socket(server.ws_url())
+///     .credential(Credential::Header { name: "Authorization".into(), prefix: "Bearer ".into() })
+///     .renewal(Renewal::Reconnect)
+///     .connect()?;
+/// socket.wait_for(|state| state.is_open()).await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct SocketBuilder {
@@ -278,6 +377,19 @@ impl SocketBuilder {
 
     /// Makes the socket, and connects it unless `autoConnect` is off. Returns at once: the first connection is tried
     /// as often as any other, and the state tells how it goes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session.socket(server.ws_url()).connect()?;
+    /// assert!(!socket.state().is_open()); // on its way
+    /// socket.wait_for(|state| state.is_open()).await;
+    /// let wrong = session.socket("https://api.example.com/ws").connect().unwrap_err();
+    /// assert_eq!(wrong.field(), Some("socket.url"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`InvalidOptions`](ErrorKind::InvalidOptions) or [`InsecureUrl`](ErrorKind::InsecureUrl), naming the field;

@@ -10,6 +10,19 @@ use crate::error::{Error, ErrorKind};
 use crate::io::CallbackAnswer;
 
 /// What the SDK asks the application for.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use freshsocket::{Session, TokenAnswer, TokenRequest};
+///
+/// async fn host_token(request: TokenRequest) -> Result<TokenAnswer, std::io::Error> {
+///     let token = if request.force { "a new one" } else { "one from the cache, or a new one" };
+///     Ok(TokenAnswer::Token { access: token.into(), expires_in_ms: Some(300_000) })
+/// }
+/// let session = Session::builder("").token_callback(host_token).build().await?;
+/// assert_eq!(session.ensure_valid_token().await?.expose(), "one from the cache, or a new one");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TokenRequest {

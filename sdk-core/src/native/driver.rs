@@ -3,13 +3,16 @@
 //! Decides nothing. One task per client owns the machine; nothing else touches it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{debug, trace};
 
+use super::activity::{ActivityKind, Teller};
 use super::callback::Callback;
 use super::clock;
 use super::http::Http;
@@ -21,13 +24,17 @@ use crate::error::Error;
 use crate::io::{CallId, CallbackAnswer, ConnId, ConnectRequest, EffectId, Input, Output, Reply, SocketId};
 use crate::machine::Machine;
 use crate::secret::AccessToken;
-use crate::time::Mono;
+use crate::time::{Mono, Now};
 
 /// How long a shutdown waits for closing handshakes.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// An hour: waking too early is harmless.
-const LONGEST_SLEEP_MS: u64 = 3_600_000;
+/// While there is a deadline the machine looks at the clocks this often: timers stop while the device sleeps, and after a
+/// wake the machine is to know of it soon (S7).
+const LOOK_AT_CLOCKS_MS: u64 = 5_000;
+
+/// Between two hints of a store, so that one which hints without end costs little.
+const HINT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the driver performs outputs with.
 pub(crate) struct World {
@@ -53,7 +60,11 @@ pub(crate) struct Driver {
     /// Store accesses happen one after the other, in the order they were asked for.
     store_queue: mpsc::UnboundedSender<StoreJob>,
     store_task: Option<JoinHandle<()>>,
+    watch_task: Option<AbortHandle>,
+    /// A hint of the store's is on its way; it stands for all that come meanwhile.
+    hinted: Arc<AtomicBool>,
     tokens: mpsc::UnboundedSender<AccessToken>,
+    teller: Teller,
 }
 
 type StoreJob = Box<dyn FnOnce(Arc<dyn Store>) -> futures_util::future::BoxFuture<'static, Input> + Send>;
@@ -73,6 +84,13 @@ impl Driver {
             .store
             .clone()
             .map(|store| runtime.spawn(run_store(store, jobs, shared.inputs.clone())));
+        let hinted = Arc::new(AtomicBool::new(false));
+        // A callback session has no use for what a store holds.
+        let watched = world.store.clone().filter(|_| world.callback.is_none());
+        let watch_task = watched.map(|store| {
+            let watch = run_watch(store, hinted.clone(), shared.inputs.clone());
+            runtime.spawn(watch).abort_handle()
+        });
         let (tokens, new_tokens) = mpsc::unbounded_channel();
         runtime.spawn(run_callbacks(Arc::downgrade(&shared), new_tokens));
         let driver = Self {
@@ -88,13 +106,16 @@ impl Driver {
             fresh_until: Mono::NEVER,
             store_queue,
             store_task,
+            watch_task,
+            hinted,
             tokens,
+            teller: Teller::default(),
         };
         runtime.spawn(driver.run());
     }
 
     async fn run(mut self) {
-        self.perform_all();
+        self.perform_all(clock::now());
         loop {
             let now = clock::mono();
             if now >= self.fresh_until {
@@ -107,9 +128,8 @@ impl Driver {
                 .unwrap_or(Mono::NEVER)
                 .min(self.fresh_until);
             let wait = (deadline != Mono::NEVER).then(|| {
-                // One more, so that the clock has passed the deadline when its rounding has not. Clamped, because a
-                // timer far in the future is not worth a panic in the timer wheel.
-                Duration::from_millis(deadline.since(now).saturating_add(1).min(LONGEST_SLEEP_MS))
+                // One more, so that the clock has passed the deadline when its rounding has not.
+                Duration::from_millis(deadline.since(now).saturating_add(1).min(LOOK_AT_CLOCKS_MS))
             });
             self.shared.awake_within(wait);
             tokio::select! {
@@ -177,9 +197,19 @@ impl Driver {
                 self.effects.remove(&effect);
                 self.handle(input);
             }
+            Input::StoreChanged => {
+                // First, so that a change from here on has a hint of its own.
+                self.hinted.store(false, Ordering::Release);
+                self.handle(Input::StoreChanged);
+            }
             Input::DropSocket { socket } => {
-                self.sockets.remove(&socket);
+                let known = self.socket(socket);
                 self.handle(Input::DropSocket { socket });
+                self.sockets.remove(&socket);
+                if let Some(known) = known {
+                    // Again, in case a connection was added since the last handle went.
+                    known.let_go();
+                }
             }
             input => self.handle(input),
         }
@@ -188,30 +218,51 @@ impl Driver {
     /// The one place where the machine is told something, and is asked what to do until it has nothing more to say.
     fn handle(&mut self, input: Input) {
         trace!(?input, "machine input");
-        self.machine.handle(clock::now(), input);
-        self.perform_all();
+        let now = clock::now();
+        self.machine.handle(now, input);
+        self.perform_all(now);
     }
 
     /// What the application hears of the session comes last: whatever it does upon that must meet the new state of
     /// affairs. (A message sent after a sign-in must not find the connection of the user before.)
-    fn perform_all(&mut self) {
+    fn perform_all(&mut self, now: Now) {
+        self.teller.at(now.unix_ms);
         let mut news = Vec::new();
         while let Some(output) = self.machine.poll() {
             trace!(?output, "machine output");
+            let number = self.number(&output);
             match output {
                 Output::PublishSession(_)
                 | Output::SessionEvent(_)
                 | Output::TokenRefreshed { .. }
-                | Output::Reply { .. } => news.push(output),
-                output => self.perform(output),
+                | Output::Reply { .. } => news.push((number, output)),
+                output => self.perform(number, output),
             }
         }
-        for output in news {
-            self.perform(output);
+        for (number, output) in news {
+            self.perform(number, output);
+        }
+        self.teller.tell(&self.shared.activity);
+    }
+
+    /// The output's number in the activity, if it is of what that tells.
+    fn number(&mut self, output: &Output) -> Option<u64> {
+        let is_told = match output {
+            // There is one at most for each input, so that what was published last is what was before.
+            Output::PublishSession(view) => self.shared.view().state != view.state,
+            Output::SessionEvent(_) | Output::PublishSocket { .. } | Output::SocketEvent { .. } => true,
+            _ => false,
+        };
+        is_told.then(|| self.teller.number())
+    }
+
+    fn note(&mut self, number: Option<u64>, what: impl FnOnce() -> ActivityKind) {
+        if let Some(number) = number {
+            self.teller.note(&self.shared.activity, number, what);
         }
     }
 
-    fn perform(&mut self, output: Output) {
+    fn perform(&mut self, number: Option<u64>, output: Output) {
         match output {
             Output::Http { effect, request } => {
                 let http = self.world.http.clone();
@@ -249,11 +300,14 @@ impl Driver {
             Output::PublishSession(view) => {
                 debug!(state = view.state.name(), "session");
                 self.fresh_until = view.token.as_ref().map_or(Mono::NEVER, |token| token.fresh_until);
-                self.shared.publish(view);
+                if let Some(state) = self.shared.publish(view) {
+                    self.note(number, || ActivityKind::SessionState(state));
+                }
             }
             Output::SessionEvent(event) => {
                 debug!(?event, "session event");
                 self.shared.events.send(&event);
+                self.note(number, || ActivityKind::SessionEvent(event));
             }
             Output::TokenRefreshed { token } => {
                 let _ = self.tokens.send(token);
@@ -266,8 +320,14 @@ impl Driver {
             Output::Connect {
                 conn,
                 socket,
+                replaces,
                 request,
-            } => self.connect(conn, socket, request),
+            } => self.connect(conn, socket, replaces, request),
+            Output::Overlap { socket, stage } => {
+                if let Some(socket) = self.socket(socket) {
+                    socket.overlap(stage);
+                }
+            }
             Output::Transmit { conn, messages } => {
                 self.with_pipe(conn, |pipe| pipe.transmit(messages));
             }
@@ -294,14 +354,18 @@ impl Driver {
             Output::PublishSocket { socket, state } => {
                 debug!(socket = socket.0, state = state.name(), "socket");
                 if let Some(socket) = self.socket(socket) {
-                    socket.publish(state);
+                    socket.publish(&state);
                 }
+                let socket = socket.0;
+                self.note(number, || ActivityKind::SocketState { socket, state });
             }
             Output::SocketEvent { socket, event } => {
                 debug!(socket = socket.0, ?event, "socket event");
                 if let Some(socket) = self.socket(socket) {
                     socket.events.send(&event);
                 }
+                let socket = socket.0;
+                self.note(number, || ActivityKind::SocketEvent { socket, event });
             }
             Output::SendFailed { socket, send, error } => {
                 if let Some(socket) = self.socket(socket) {
@@ -321,9 +385,9 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self, conn: ConnId, id: SocketId, request: ConnectRequest) {
+    fn connect(&mut self, conn: ConnId, id: SocketId, replaces: Option<ConnId>, request: ConnectRequest) {
         let Some(socket) = self.socket(id) else { return };
-        let pipe = Pipe::start(
+        let (pipe, task) = Pipe::new(
             conn,
             request,
             &socket.options,
@@ -331,10 +395,13 @@ impl Driver {
             Arc::new(clock::mono),
             self.shared.inputs.clone(),
             socket.clone(),
-            self.world.runtime.clone(),
         );
-        socket.add_lane(&pipe);
+        if let Some(event) = socket.add_lane(conn, &pipe, replaces) {
+            let number = self.teller.number();
+            self.note(Some(number), || ActivityKind::SocketEvent { socket: id.0, event });
+        }
         self.conns.insert(conn, pipe);
+        self.world.runtime.spawn(task);
     }
 
     fn answer_later(&mut self, effect: EffectId, work: impl Future<Output = Input> + Send + 'static) {
@@ -383,9 +450,19 @@ impl Driver {
         self.commands.close();
         self.inputs.close();
         let known = self.sockets.values().filter_map(Weak::upgrade);
+        self.teller.at(clock::now().unix_ms);
         for socket in known.chain(self.shared.take_newcomers()) {
-            socket.dispose();
+            if let Some(state) = socket.dispose() {
+                let number = self.teller.number();
+                let socket = socket.id.0;
+                self.teller
+                    .note(&self.shared.activity, number, || ActivityKind::SocketState {
+                        socket,
+                        state,
+                    });
+            }
         }
+        self.teller.tell(&self.shared.activity);
         self.shared.dispose();
         if let Some(task) = self.store_task.take() {
             // What is still to be written is written before anybody is told that it is over. Without its queue the
@@ -401,7 +478,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for task in self.effects.values() {
+        for task in self.effects.values().chain(&self.watch_task) {
             task.abort();
         }
     }
@@ -424,6 +501,17 @@ async fn run_store(
         if inputs.send(answer).is_err() {
             // The client is gone. What it still wanted written (a cleared session, say) is written all the same.
         }
+    }
+}
+
+/// Passes the store's hints on, one at a time.
+async fn run_watch(store: Arc<dyn Store>, hinted: Arc<AtomicBool>, inputs: mpsc::UnboundedSender<Input>) {
+    let Some(mut hints) = store.watch() else { return };
+    while hints.next().await.is_some() {
+        if !hinted.swap(true, Ordering::AcqRel) && inputs.send(Input::StoreChanged).is_err() {
+            return;
+        }
+        tokio::time::sleep(HINT_PAUSE).await;
     }
 }
 

@@ -13,6 +13,23 @@ use crate::state::{SocketEvent, SocketState};
 
 /// A handle of a socket: sends, watches, connects and disconnects. Cheap to clone; the socket lives as long as one of
 /// its handles.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// # let mut socket = session.socket(server.ws_url()).connect()?;
+/// let (sender, watcher) = (socket.handle(), socket.handle());
+/// tokio::spawn(async move {
+///     let mut states = watcher.states();
+///     while let Some(state) = states.next().await {
+///         println!("{}", state.name());
+///     }
+/// });
+/// sender.send("hello").await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SocketHandle {
     pub(super) shared: Arc<SocketShared>,
@@ -29,6 +46,7 @@ pub(super) struct SocketGuard {
 impl Drop for SocketGuard {
     fn drop(&mut self) {
         let _ = self.session.shared.tell(self.shared.tell_drop());
+        self.shared.let_go();
     }
 }
 
@@ -224,6 +242,21 @@ impl SocketHandle {
     /// ```
     pub fn events(&self) -> Changes<SocketEvent> {
         self.shared.events.subscribe([])
+    }
+
+    /// The socket's number among the session's, from 1, as [`Session::activity`](crate::Session::activity) and the log
+    /// name it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// let (one, two) = (session.socket(server.ws_url()).connect()?, session.socket(server.ws_url()).connect()?);
+    /// assert_eq!((one.number(), two.number()), (1, 2));
+    /// # Ok(()) }
+    /// ```
+    pub fn number(&self) -> u64 {
+        self.shared.id.0
     }
 
     /// Whether messages can go out right now.

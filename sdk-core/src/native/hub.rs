@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-/// A subscriber that falls this far behind misses the oldest entries.
+/// A subscriber that falls this far behind misses the oldest entries, where nothing else is said.
 const LONGEST_QUEUE: usize = 256;
 
 /// What is kept for the first subscriber.
@@ -23,8 +23,12 @@ pub(crate) struct Hub<T> {
 #[derive(Debug)]
 struct Inner<T> {
     queues: Vec<Weak<Mutex<Queue<T>>>>,
+    /// How long a queue may become.
+    longest: usize,
     /// What was sent before anybody subscribed: a client begins to act before its maker can listen.
     backlog: Option<VecDeque<T>>,
+    /// The backlog is of use only with its beginning: one that grows too long goes as a whole, and no other follows.
+    from_the_beginning: bool,
     closed: bool,
 }
 
@@ -39,43 +43,50 @@ struct Queue<T> {
 impl<T: Clone> Hub<T> {
     /// For states, whose last one is kept elsewhere.
     pub(crate) fn forgetful() -> Self {
+        Self::new(LONGEST_QUEUE, None, false)
+    }
+
+    /// For events: the first subscriber also gets the last 16 that came before.
+    pub(crate) fn remembering() -> Self {
+        Self::new(LONGEST_QUEUE, Some(VecDeque::new()), false)
+    }
+
+    /// For the whole story, with queues of this length: the first subscriber also gets what came before, if that is no
+    /// more than 16. Afterwards nothing is kept that nobody wants.
+    pub(crate) fn beginning(longest: usize) -> Self {
+        Self::new(longest, Some(VecDeque::new()), true)
+    }
+
+    fn new(longest: usize, backlog: Option<VecDeque<T>>, from_the_beginning: bool) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 queues: Vec::new(),
-                backlog: None,
+                longest,
+                backlog,
+                from_the_beginning,
                 closed: false,
             }),
         }
     }
 
-    /// For events: the first subscriber also gets the last 16 that came before.
-    pub(crate) fn remembering() -> Self {
-        let backlog = Some(VecDeque::new());
-        Self {
-            inner: Mutex::new(Inner {
-                queues: Vec::new(),
-                backlog,
-                closed: false,
-            }),
-        }
+    /// Whether anybody gets what is sent now, or may get it yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let inner = lock(&self.inner);
+        inner.backlog.is_some() || inner.queues.iter().any(|queue| queue.strong_count() > 0)
     }
 
     /// Sends a value to everybody who subscribed before.
     pub(crate) fn send(&self, value: &T) {
         let mut wakers = Vec::new();
         let mut inner = lock(&self.inner);
-        if let Some(backlog) = &mut inner.backlog {
-            if backlog.len() >= LONGEST_BACKLOG {
-                backlog.pop_front();
-            }
-            backlog.push_back(value.clone());
-        }
+        inner.remember(value);
+        let longest = inner.longest;
         inner.queues.retain(|queue| {
             let Some(queue) = queue.upgrade() else {
                 return false;
             };
             let mut queue = lock(&queue);
-            if queue.waiting.len() >= LONGEST_QUEUE {
+            if queue.waiting.len() >= longest {
                 queue.waiting.pop_front();
                 queue.missed += 1;
             }
@@ -119,7 +130,19 @@ impl<T: Clone> Hub<T> {
     }
 }
 
-impl<T> Inner<T> {
+impl<T: Clone> Inner<T> {
+    fn remember(&mut self, value: &T) {
+        let Some(backlog) = &mut self.backlog else { return };
+        if backlog.len() >= LONGEST_BACKLOG {
+            if self.from_the_beginning {
+                self.backlog = None;
+                return;
+            }
+            backlog.pop_front();
+        }
+        backlog.push_back(value.clone());
+    }
+
     fn add(&mut self, waiting: VecDeque<T>) -> Changes<T> {
         let queue = Arc::new(Mutex::new(Queue {
             waiting,
@@ -134,9 +157,26 @@ impl<T> Inner<T> {
 
 /// A stream of states or events.
 ///
-/// Each subscriber has a queue of its own, of at most 256 entries; one that falls further behind misses the oldest
+/// Each subscriber has a queue of its own, of at most 256 entries (1024 for
+/// [`Session::activity`](crate::Session::activity)); one that falls further behind misses the oldest
 /// ([`missed`](Self::missed) counts them) and goes on with what is recent. Ends when the client is gone. Dropping it
 /// unsubscribes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// # let mut socket = session.socket(server.ws_url()).connect()?;
+/// let mut states = socket.states(); // also a `Stream`
+/// while let Some(state) = states.next().await {
+///     println!("{}", state.name());
+///     if state.is_open() {
+///         break;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Changes<T> {
     queue: Arc<Mutex<Queue<T>>>,
@@ -144,11 +184,35 @@ pub struct Changes<T> {
 
 impl<T> Changes<T> {
     /// The next entry; `None` when the client is gone. Cancel-safe.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// let mut states = session.states();
+    /// assert_eq!(states.next().await.unwrap().name(), "signedOut");
+    /// session.close().await;
+    /// assert_eq!(states.next().await, None);
+    /// # Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<T> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     /// How many entries were dropped because this subscriber was too slow.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// let mut events = session.events();
+    /// # session.close().await;
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// assert_eq!(events.missed(), 0); // else this log has a gap
+    /// # Ok(()) }
+    /// ```
     pub fn missed(&self) -> u64 {
         lock(&self.queue).missed
     }
@@ -212,6 +276,28 @@ mod tests {
             assert_eq!(first.next().await, Some(n));
         }
         assert_eq!((first.next().await, second.next().await), (Some(99), Some(99)));
+    }
+
+    #[tokio::test]
+    async fn a_story_is_told_from_its_beginning_or_from_now_on() {
+        let hub = Hub::beginning(2);
+        (0..LONGEST_BACKLOG).for_each(|n| hub.send(&n));
+        assert!(hub.is_wanted());
+        let mut first = hub.subscribe([]);
+        assert_eq!(
+            (first.next().await, first.missed()),
+            (Some(0), 0),
+            "however short the queue"
+        );
+        drop(first);
+        assert!(!hub.is_wanted(), "nobody is there, and the first one was");
+
+        let hub = Hub::beginning(2);
+        (0..=LONGEST_BACKLOG).for_each(|n| hub.send(&n));
+        assert!(!hub.is_wanted(), "nobody came in time");
+        let mut late = hub.subscribe([]);
+        hub.send(&99);
+        assert_eq!(late.next().await, Some(99));
     }
 
     #[test]

@@ -64,10 +64,9 @@ struct Shared {
 }
 
 impl Pipe {
-    /// Starts the attempt. `tell` gets `Opened` or `ConnectFailed`; after `Opened`, `Noticed` at any time and `Ended`
+    /// A connection, and the task of its own that dials it. `tell` gets `Opened` or `ConnectFailed`; after `Opened`, `Noticed` at any time and `Ended`
     /// once. An attempt that is aborted or closed before it is open is told as `Ended`.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn start(
+    pub(crate) fn new(
         conn: ConnId,
         request: ConnectRequest,
         options: &SocketOptions,
@@ -75,8 +74,7 @@ impl Pipe {
         clock: Clock,
         tell: mpsc::UnboundedSender<Input>,
         observer: Arc<dyn SendObserver>,
-        runtime: tokio::runtime::Handle,
-    ) -> Arc<Self> {
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let signals = Arc::new(Signals::default());
         // Until the application comes for the first time.
         signals
@@ -89,8 +87,8 @@ impl Pipe {
             observer,
         });
         let attempt = task::Attempt::new(request, options, tls);
-        runtime.spawn(task::run(Arc::clone(&shared), attempt));
-        Arc::new(Self { shared })
+        let task = task::run(Arc::clone(&shared), attempt);
+        (Arc::new(Self { shared }), task)
     }
 
     // --- for the driver; none of these waits, and none calls the observer ---
@@ -118,7 +116,8 @@ impl Pipe {
         self.shared.command(|state| state.pings = 1);
     }
 
-    /// Flushes, then begins the closing handshake; `Ended` follows within five seconds. Takes no more messages.
+    /// Flushes, then begins the closing handshake; `Ended` follows within five seconds, or for as long as the peer goes
+    /// on sending, or the application has to read what it sent. Takes no more messages.
     pub(crate) fn close(&self, code: u16, reason: String) {
         self.shared.command(|state| {
             if state.closing == Closing::No {

@@ -15,6 +15,20 @@ use crate::message::Message;
 use crate::state::SendStatus;
 
 /// What became of one message.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// # let mut socket = session.socket(server.ws_url()).connect()?;
+/// let sending = socket.send("hello").await?;
+/// match sending.sent().await {
+///     Ok(()) => println!("message {} is on its way", sending.number()),
+///     Err(why) => println!("message {} is lost: {why}", sending.number()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Sending {
     send: SendId,
@@ -24,11 +38,39 @@ pub struct Sending {
 
 impl Sending {
     /// The message's number on its socket, as in [`SocketEvent::SendFailed`](crate::SocketEvent::SendFailed).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # let mut socket = session.socket(server.ws_url()).connect()?;
+    /// let (one, two) = (socket.send("one").await?, socket.send("two").await?);
+    /// assert!(one.number() < two.number());
+    /// # Ok(()) }
+    /// ```
     pub fn number(&self) -> u64 {
         self.send.0
     }
 
     /// Where it stands now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// # session.network_changed(false);
+    /// # let socket = session.socket(server.ws_url()).connect()?;
+    /// # socket.wait_for(|state| *state == freshsocket::SocketState::Offline).await;
+    /// // While the device has no network:
+    /// let sending = socket.send("for later").await?;
+    /// assert_eq!(sending.status(), freshsocket::SendStatus::Queued);
+    /// session.network_changed(true);
+    /// sending.sent().await?;
+    /// assert_eq!(sending.status(), freshsocket::SendStatus::Sent);
+    /// # Ok(()) }
+    /// ```
     pub fn status(&self) -> SendStatus {
         self.cell
             .as_ref()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::activity::Activity;
 use super::authorized::AuthorizedHttp;
 use super::builder::{SessionBuilder, SocketBuilder};
 use super::clock;
@@ -340,6 +341,36 @@ impl Session {
         self.guard.shared.events.subscribe([])
     }
 
+    /// Everything that happens to the session and to all its sockets, in one order and with the time of each: what
+    /// [`states`](Self::states) and [`events`](Self::events) of the session and of every socket tell, from now on. The
+    /// first subscriber also hears what came before it, if that is no more than 16 entries. What is the case already,
+    /// `state` tells; asked after this call, it leaves no change out.
+    ///
+    /// A reader that falls more than 1024 entries behind misses the oldest: [`Changes::missed`] counts them, and the
+    /// numbers show where. While nobody listens, nothing is kept. Messages are not in it, and no token is.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// use freshsocket::{ActivityKind, SocketState};
+    ///
+    /// let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// let mut activity = session.activity();
+    /// session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let socket = session.socket(server.ws_url()).connect()?;
+    /// while let Some(entry) = activity.next().await {
+    ///     println!("{} {} {:?}", entry.number, entry.at, entry.what);
+    ///     let open = ActivityKind::SocketState { socket: socket.number(), state: SocketState::Open };
+    ///     if entry.what == open {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn activity(&self) -> Changes<Activity> {
+        self.guard.shared.activity.subscribe([])
+    }
+
     /// The user record that the server sent with the tokens.
     ///
     /// ```
@@ -425,26 +456,6 @@ impl Session {
         AuthorizedHttp::new(self.guard.clone(), self.http.0.clone(), self.base_url.clone())
     }
 
-    /// Tells the SDK that the device has, or has no, network: without, no attempts are made; with, those that wait are
-    /// made at once (W6).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = freshsocket_mock_server::MockServer::start().await?;
-    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
-    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
-    /// let socket = session.socket(server.ws_url()).options(|o| o.auto_connect = false).connect()?;
-    /// session.network_changed(false);
-    /// socket.connect();
-    /// socket.wait_for(|state| *state == freshsocket::SocketState::Offline).await;
-    /// session.network_changed(true);
-    /// socket.wait_for(|state| state.is_open()).await;
-    /// # Ok(()) }
-    /// ```
-    pub fn network_changed(&self, online: bool) {
-        let _ = self.guard.shared.tell(Input::Network { online });
-    }
-
     /// Closes all sockets and ends the client's tasks; waits for closing handshakes up to 2 s. The user stays signed in
     /// as far as the store is concerned. Whatever is called afterwards fails as
     /// [`Disposed`](crate::ErrorKind::Disposed).
@@ -473,6 +484,18 @@ impl Session {
 }
 
 /// A subscription to new tokens; dropping it unsubscribes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// struct App {
+///     _tokens: freshsocket::Subscription, // for as long as the application lives
+/// }
+/// let app = App { _tokens: session.on_token_refresh(|token| println!("{token:?}")) };
+/// # drop(app);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the subscription unsubscribes"]
 pub struct Subscription {
@@ -482,6 +505,16 @@ pub struct Subscription {
 
 impl Subscription {
     /// Unsubscribes now. A call that is under way ends; no further one begins.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = freshsocket_mock_server::MockServer::start().await?;
+    /// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+    /// # session.login([("username", "ada"), ("password", "secret")]).await?;
+    /// let subscription = session.on_token_refresh(|_token| println!("a new token"));
+    /// subscription.unsubscribe();
+    /// # Ok(()) }
+    /// ```
     pub fn unsubscribe(self) {}
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::activity::Activity;
 use super::clock;
 use super::hub::{Hub, lock};
 use super::socket::SocketShared;
@@ -21,6 +22,10 @@ const COPIES: usize = 8;
 
 /// A driver that is later than this did not just wait for its turn.
 const LATE_MS: u64 = 1_000;
+
+/// How far a reader of the activity may fall behind. Longer than the other queues: it holds what happens to all sockets,
+/// and a network that ends ends all their connections at once.
+const LONGEST_ACTIVITY: usize = 1_024;
 
 /// What the driver gets from the handles, apart from inputs without an answer.
 pub(crate) enum Command {
@@ -44,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) seen: watch::Sender<Seen>,
     pub(crate) states: Hub<SessionState>,
     pub(crate) events: Hub<SessionEvent>,
+    pub(crate) activity: Hub<Activity>,
     pub(crate) callbacks: Mutex<Callbacks>,
     identity: AtomicU64,
     /// When the driver wants to be awake again at the latest, on the wall clock, and a little more: later than this, the
@@ -99,11 +105,13 @@ impl Shared {
             }),
             states: Hub::forgetful(),
             events: Hub::remembering(),
+            activity: Hub::beginning(LONGEST_ACTIVITY),
             callbacks: Mutex::default(),
             identity: AtomicU64::new(0),
             awake_by_unix_ms: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(0),
-            sockets: AtomicU64::new(0),
+            // Counted from 1, as everything that people see the numbers of.
+            sockets: AtomicU64::new(1),
         };
         shared.set_fresh(&view);
         shared
@@ -219,15 +227,18 @@ impl Shared {
         }
     }
 
-    pub(crate) fn publish(&self, view: SessionView) {
+    /// Publishes the session, and gives its state if that changed.
+    pub(crate) fn publish(&self, view: SessionView) -> Option<SessionState> {
         self.identity.store(view.identity.unwrap_or(0), Ordering::Release);
         self.set_fresh(&view);
         let before = self.seen.borrow().view.clone();
         let state = view.state.clone();
         self.seen.send_modify(|seen| seen.view = Arc::new(view));
-        if before.state != state {
+        let changed = before.state != state;
+        if changed {
             self.states.send(&state);
         }
+        changed.then_some(state)
     }
 
     fn set_fresh(&self, view: &SessionView) {
@@ -278,6 +289,7 @@ impl Shared {
         self.seen.send_modify(|seen| seen.disposed = true);
         self.states.close();
         self.events.close();
+        self.activity.close();
     }
 
     /// Sends an input that gets an answer, and waits for the answer.

@@ -1,6 +1,6 @@
 //! The application's socket: a durable handle that outlives its connections (W1).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,17 +13,15 @@ use futures_util::task::AtomicWaker;
 
 use super::handle::SocketHandle;
 use super::hub::{Changes, Hub, lock};
-use super::pipe::{Pipe, Recv, SendObserver};
+use super::lanes::{Lanes, Reader};
+use super::pipe::{Pipe, SendObserver};
 use super::send::SendCell;
 use super::session::SessionGuard;
 use crate::error::{Error, ErrorKind};
-use crate::io::{Input, SendId, SocketId};
+use crate::io::{ConnId, Input, OverlapStage, SendId, SocketId};
 use crate::message::Message;
 use crate::options::SocketOptions;
 use crate::state::{ClosedBy, SendStatus, SocketEvent, SocketState};
-
-/// Connections whose messages wait for the application at the same time.
-const MOST_LANES: usize = 8;
 
 /// A socket that stays connected for as long as somebody is signed in and the application wants it.
 ///
@@ -36,12 +34,25 @@ const MOST_LANES: usize = 8;
 ///
 /// Reading is direct: messages are taken from the connection by the task that polls. A consumer that is slow slows the
 /// reading, up to the bounds in `limits`; beyond them the server is slowed (W11).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let session = freshsocket::Session::builder(server.http_url()).build().await?;
+/// # session.login([("username", "ada"), ("password", "secret")]).await?;
+/// let mut socket = session.socket(server.ws_url()).connect()?;
+/// socket.send("hello").await?;
+/// match socket.next().await {
+///     Some(Ok(message)) => println!("{:?}", message.as_text()),
+///     Some(Err(why)) => println!("over for good: {why}"),
+///     None => println!("closed by this application"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Socket {
     handle: SocketHandle,
-    local: VecDeque<Message>,
-    lanes: Vec<Arc<Pipe>>,
-    lanes_version: u64,
+    reader: Reader,
     /// The message that was given to the sink last, until the connection takes it.
     feeding: Option<Fed>,
     said_end: bool,
@@ -51,9 +62,7 @@ impl Socket {
     pub(crate) fn new(shared: Arc<SocketShared>, session: Arc<SessionGuard>) -> Self {
         Self {
             handle: SocketHandle::new(shared, session),
-            local: VecDeque::new(),
-            lanes: Vec::new(),
-            lanes_version: 0,
+            reader: Reader::default(),
             feeding: None,
             said_end: false,
         }
@@ -103,7 +112,7 @@ impl Socket {
 
     #[inline]
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
-        match self.local.pop_front() {
+        match self.reader.pop() {
             Some(message) => Poll::Ready(Some(Ok(message))),
             None => self.refill(cx),
         }
@@ -114,25 +123,7 @@ impl Socket {
         shared.receiver.register(cx.waker());
         // Read before the lanes: a final state comes after the last lane was added.
         let end = shared.end();
-        let version = shared.lanes_version.load(Ordering::Acquire);
-        if version != self.lanes_version {
-            self.lanes_version = version;
-            self.lanes.clone_from(&lock(&shared.lanes));
-        }
-        // The oldest connection first: what it still holds was said before what its successor says.
-        let mut finished = Vec::new();
-        for lane in &self.lanes {
-            match lane.poll_recv(cx, &mut self.local) {
-                Poll::Ready(Recv::Got) => break,
-                Poll::Ready(Recv::Over) => finished.push(Arc::as_ptr(lane)),
-                Poll::Pending => {}
-            }
-        }
-        if !finished.is_empty() {
-            self.lanes.retain(|lane| !finished.contains(&Arc::as_ptr(lane)));
-            shared.drop_lanes(|lane| finished.contains(&Arc::as_ptr(lane)));
-        }
-        if let Some(message) = self.local.pop_front() {
+        if let Some(message) = self.reader.read(&shared.lanes, &shared.options.duplicates, cx) {
             self.said_end = false;
             return Poll::Ready(Some(Ok(message)));
         }
@@ -263,9 +254,8 @@ pub(crate) struct SocketShared {
     pub(crate) options: Arc<SocketOptions>,
     /// The connection that the application may write to itself.
     direct: ArcSwapOption<Pipe>,
-    /// Connections that may still hold messages for the application, oldest first.
-    lanes: Mutex<Vec<Arc<Pipe>>>,
-    lanes_version: AtomicU64,
+    /// Connections that may still hold messages for the application.
+    lanes: Lanes,
     receiver: AtomicWaker,
     state: Mutex<SocketState>,
     pub(crate) states: Hub<SocketState>,
@@ -280,8 +270,7 @@ impl SocketShared {
             id,
             options,
             direct: ArcSwapOption::empty(),
-            lanes: Mutex::default(),
-            lanes_version: AtomicU64::new(0),
+            lanes: Lanes::default(),
             receiver: AtomicWaker::new(),
             state: Mutex::new(SocketState::Idle),
             states: Hub::forgetful(),
@@ -297,29 +286,31 @@ impl SocketShared {
         self.direct.store(pipe.cloned());
     }
 
-    pub(crate) fn add_lane(&self, pipe: &Arc<Pipe>) {
-        let dropped = {
-            let mut lanes = lock(&self.lanes);
-            // An application that never reads leaves every old connection here: what is empty goes, and of those that
-            // hold messages a few are kept.
-            lanes.retain(|lane| !lane.is_finished());
-            lanes.push(pipe.clone());
-            if lanes.len() > MOST_LANES {
-                Some(lanes.remove(0))
-            } else {
-                None
-            }
-        };
-        if let Some(count) = dropped.map(|lane| lane.unread()).filter(|count| *count > 0) {
-            self.events.send(&SocketEvent::Unread { count: count as u64 });
+    /// Gives what it had to tell: messages that were dropped for the new connection.
+    pub(crate) fn add_lane(
+        &self,
+        conn: ConnId,
+        pipe: &Arc<Pipe>,
+        replaces: Option<ConnId>,
+    ) -> Option<SocketEvent> {
+        let unread = self.lanes.add(conn, pipe, replaces) as u64;
+        let unread = (unread > 0).then_some(SocketEvent::Unread { count: unread });
+        if let Some(event) = &unread {
+            self.events.send(event);
         }
-        self.lanes_version.fetch_add(1, Ordering::AcqRel);
+        self.receiver.wake();
+        unread
+    }
+
+    /// How the overlap of two connections goes on.
+    pub(crate) fn overlap(&self, stage: OverlapStage) {
+        self.lanes.overlap(stage);
         self.receiver.wake();
     }
 
-    pub(crate) fn publish(&self, state: SocketState) {
+    pub(crate) fn publish(&self, state: &SocketState) {
         *lock(&self.state) = state.clone();
-        self.states.send(&state);
+        self.states.send(state);
         self.receiver.wake();
     }
 
@@ -334,22 +325,31 @@ impl SocketShared {
         }
     }
 
-    /// The client is gone: nothing more will happen.
-    pub(crate) fn dispose(&self) {
+    /// The client is gone: nothing more will happen. Gives the state that this made, if it made one.
+    pub(crate) fn dispose(&self) -> Option<SocketState> {
         self.direct.store(None);
         let cells: Vec<_> = lock(&self.cells).drain().collect();
         for (_, cell) in cells {
             cell.settle(SendStatus::Failed(super::shared::disposed()));
         }
-        if !lock(&self.state).is_final() {
-            self.publish(SocketState::Closed {
-                by: ClosedBy::Application,
-                code: 1000,
-                reason: String::new(),
-            });
+        let closed = (!self.state().is_final()).then(|| SocketState::Closed {
+            by: ClosedBy::Application,
+            code: 1000,
+            reason: String::new(),
+        });
+        if let Some(state) = &closed {
+            self.publish(state);
         }
         self.states.close();
         self.events.close();
+        closed
+    }
+
+    /// The last handle is gone: nobody reads or writes any more. The connections hold this for the outcome of their
+    /// messages, so for as long as this holds them neither would ever go.
+    pub(crate) fn let_go(&self) {
+        self.direct.store(None);
+        self.lanes.clear();
     }
 
     // ---- for the handles ----
@@ -413,13 +413,20 @@ impl SocketShared {
         StreamEnd::Failed(Error::new(kind, message))
     }
 
-    /// Forgets connections that hold nothing more for the application.
-    fn drop_lanes(&self, finished: impl Fn(&Arc<Pipe>) -> bool) {
-        lock(&self.lanes).retain(|lane| !finished(lane));
-    }
-
     pub(crate) fn tell_drop(&self) -> Input {
         Input::DropSocket { socket: self.id }
+    }
+}
+
+impl Drop for SocketShared {
+    /// No handle is left and no connection: what has no outcome by now will not be sent, and no state follows.
+    fn drop(&mut self) {
+        let error = Error::new(ErrorKind::Closed, "the socket was dropped");
+        for (_, cell) in lock(&self.cells).drain() {
+            cell.settle(SendStatus::Failed(error.clone()));
+        }
+        self.states.close();
+        self.events.close();
     }
 }
 

@@ -10,6 +10,15 @@ use crate::json::Json;
 /// values of which one must. `{"/type": "error", "/message": ["Token required", "Invalid or expired token"]}`.
 ///
 /// A message that is not JSON matches nothing. An empty matcher matches nothing.
+///
+/// ```
+/// use freshsocket::{Json, Options};
+///
+/// let json = r#"{"socket": {"authError": [{"/type": "error", "/code": ["TOKEN_EXPIRED", "TOKEN_INVALID"]}]}}"#;
+/// let refusals = Options::from_json(json).unwrap().socket.auth_error.unwrap();
+/// let message = Json::parse(r#"{"type": "error", "code": "TOKEN_EXPIRED", "at": 1700000000}"#).unwrap();
+/// assert!(refusals[0].matches(&message));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
@@ -17,6 +26,13 @@ pub struct Matcher(pub BTreeMap<String, Json>);
 
 impl Matcher {
     /// A matcher from pairs of pointer and expected value.
+    ///
+    /// ```
+    /// use freshsocket::options::{Matcher, SocketOptions};
+    ///
+    /// let mut options = SocketOptions::default();
+    /// options.ready = Some(Matcher::new([("/type", "connected".into()), ("/version", "2".into())]));
+    /// ```
     pub fn new<const N: usize>(conditions: [(&str, Json); N]) -> Self {
         Self(
             conditions

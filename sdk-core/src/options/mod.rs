@@ -3,6 +3,14 @@
 //! `Options` deserializes from JSON, is described by one JSON Schema (`docs/options.schema.json`, kept true by a
 //! test), and is checked as a whole when a client is built: a mistake names its field. `Debug` shows URLs without their
 //! query, where an application might have put a token.
+//!
+//! ```
+//! use freshsocket::Options;
+//!
+//! let json = r#"{"session": {"baseUrl": "https://api.example.com"}, "socket": {"url": "http://api.example.com"}}"#;
+//! let wrong = Options::from_json(json).unwrap().validate().unwrap_err();
+//! assert_eq!(wrong.field(), Some("socket.url"));
+//! ```
 
 mod matcher;
 mod session;
@@ -14,14 +22,23 @@ pub use matcher::Matcher;
 pub(crate) use session::ResolvedEndpoints;
 pub use session::{Endpoint, Endpoints, Method, Preset, RefreshOptions, SessionOptions};
 pub use socket::{
-    CloseAction, Credential, HeartbeatOptions, LimitOptions, OutboxMode, OutboxOptions, ReconnectOptions,
-    Renewal, SocketOptions, TicketOptions, WhenFull,
+    CloseAction, Credential, Duplicates, HeartbeatOptions, LimitOptions, OutboxMode, OutboxOptions,
+    ReconnectOptions, Renewal, SocketOptions, TicketOptions, WhenFull,
 };
 pub(crate) use url::{Url, join as join_url, with_parameter};
 
 use serde::{Deserialize, Serialize};
 
 /// All options: of the session and of the sockets opened without options of their own.
+///
+/// ```
+/// use freshsocket::Options;
+///
+/// let mut options = Options::from_json(r#"{"session": {"baseUrl": "https://api.example.com"}}"#).unwrap();
+/// options.socket.url = "wss://api.example.com/ws".into();
+/// assert!(options.validate().is_ok());
+/// assert_eq!(options.socket.heartbeat.interval_ms, 25_000); // what is left out has its default
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -33,6 +50,14 @@ pub struct Options {
 }
 
 /// An exponential delay: retry number n waits a uniform draw from 0 to `min(capMs, baseMs · factor^n)`.
+///
+/// ```
+/// use freshsocket::{Options, options::RetryOptions};
+///
+/// let json = r#"{"socket": {"reconnect": {"delay": {"baseMs": 500, "factor": 2.0}}}}"#;
+/// let delay = Options::from_json(json).unwrap().socket.reconnect.delay;
+/// assert_eq!(delay, RetryOptions { base_ms: 500, factor: 2.0, cap_ms: 30_000 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -47,11 +72,11 @@ pub struct RetryOptions {
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        // Six seconds for the first: 10,000 clients that drop together then put at most about 2 % of themselves
-        // into any 100 ms (section 7).
+        // Seven seconds for the first: 10,000 clients that drop together then put less than 2 % of themselves into any
+        // 100 ms. Slow growth: after half a minute half of them are back within four seconds (section 7, docs/herd.md).
         Self {
-            base_ms: 6_000,
-            factor: 1.5,
+            base_ms: 7_000,
+            factor: 1.1,
             cap_ms: 30_000,
         }
     }

@@ -9,6 +9,19 @@ use crate::json::Json;
 use crate::secret::redact_url;
 
 /// How to sign in and stay signed in.
+///
+/// ```
+/// use freshsocket::{Options, options::{Preset, SessionOptions}};
+///
+/// let json = r#"{"session": {"baseUrl": "https://api.example.com", "preset": "nodeJwt"}}"#;
+/// let same = SessionOptions {
+///     base_url: "https://api.example.com".into(),
+///     preset: Preset::NodeJwt,
+///     ..SessionOptions::default()
+/// };
+/// assert_eq!(Options::from_json(json).unwrap().session, same);
+/// assert_eq!(same.request_timeout_ms, 15_000);
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -59,6 +72,15 @@ impl fmt::Debug for SessionOptions {
 }
 
 /// The kinds of auth server that work without further configuration.
+///
+/// ```
+/// use freshsocket::{Options, options::Preset};
+///
+/// assert_eq!(Preset::default(), Preset::SimpleJwt);
+/// let options = Options::from_json(r#"{"session": {"preset": "callback"}}"#).unwrap().session;
+/// assert_eq!(options.preset, Preset::Callback);
+/// assert!(options.validate().is_ok()); // the one preset without a `baseUrl`
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -83,6 +105,16 @@ pub enum Preset {
 }
 
 /// The HTTP endpoints of a managed session.
+///
+/// ```
+/// use freshsocket::{Options, options::{Endpoint, Endpoints}};
+///
+/// // Only the logout differs from the preset's.
+/// let json = r#"{"session": {"endpoints": {"logout": {"path": "/signout", "bearer": true}}}}"#;
+/// let logout = Endpoint { path: "/signout".into(), bearer: true, ..Endpoint::default() };
+/// let endpoints = Endpoints { logout: Some(logout), ..Endpoints::default() };
+/// assert_eq!(Options::from_json(json).unwrap().session.endpoints, endpoints);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -102,6 +134,19 @@ pub struct Endpoints {
 }
 
 /// One HTTP endpoint: how to ask and where the answer's fields stand.
+///
+/// ```
+/// use freshsocket::Options;
+///
+/// let json = r#"{"session": {"baseUrl": "https://api.example.com", "preset": "custom", "endpoints": {"login": {
+///     "path": "/v2/signin",
+///     "body": {"mail": "{email}", "secret": "{password}"},
+///     "access": "/data/jwt",
+///     "refresh": "data/renewal"
+/// }}}}"#;
+/// let wrong = Options::from_json(json).unwrap().session.validate().unwrap_err();
+/// assert_eq!(wrong.field(), Some("session.endpoints.login.refresh")); // a pointer begins with a slash
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -156,6 +201,15 @@ impl fmt::Debug for Endpoint {
 }
 
 /// An HTTP method.
+///
+/// ```
+/// use freshsocket::{Options, options::Method};
+///
+/// let json = r#"{"session": {"endpoints": {"verify": {"method": "GET", "path": "/api/auth/me/"}}}}"#;
+/// let verify = Options::from_json(json).unwrap().session.endpoints.verify.unwrap();
+/// assert_eq!(verify.method, Method::Get);
+/// assert_eq!(Method::default(), Method::Post);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
@@ -173,6 +227,10 @@ pub enum Method {
 
 impl Method {
     /// The method's name on the wire.
+    ///
+    /// ```
+    /// assert_eq!(freshsocket::options::Method::Post.as_str(), "POST");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -184,6 +242,16 @@ impl Method {
 }
 
 /// When and how to refresh (S6, S8).
+///
+/// ```
+/// use freshsocket::Options;
+///
+/// let json = r#"{"session": {"preset": "callback", "refresh": {"marginMs": 60000, "refusedStatuses": [401, 503]}}}"#;
+/// let options = Options::from_json(json).unwrap().session;
+/// assert_eq!((options.refresh.margin_ms, options.refresh.proactive), (60_000, true));
+/// // A server that is down has refused nobody.
+/// assert_eq!(options.validate().unwrap_err().field(), Some("session.refresh.refusedStatuses (503)"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -275,6 +343,15 @@ impl SessionOptions {
 
 impl Preset {
     /// The endpoints that this preset stands for; to change one member of one of them.
+    ///
+    /// ```
+    /// use freshsocket::options::{Endpoints, Preset};
+    ///
+    /// let mut login = Preset::SimpleJwt.endpoints().login.unwrap();
+    /// login.path = "/accounts/login/".into();
+    /// let endpoints = Endpoints { login: Some(login), ..Endpoints::default() }; // the others stay the preset's
+    /// # assert!(endpoints.refresh.is_none());
+    /// ```
     pub fn endpoints(self) -> Endpoints {
         let endpoint = |path: &str, body: Option<Json>| Endpoint {
             path: path.into(),

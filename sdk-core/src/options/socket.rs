@@ -10,6 +10,19 @@ use crate::json::Json;
 use crate::secret::redact_url;
 
 /// How to connect and stay connected.
+///
+/// ```
+/// use freshsocket::{Options, options::{Credential, SocketOptions}};
+///
+/// let json = r#"{"socket": {"url": "wss://api.example.com/ws", "credential": {"placement": "query"}}}"#;
+/// let same = SocketOptions {
+///     url: "wss://api.example.com/ws".into(),
+///     credential: Credential::Query { parameter: "token".into() },
+///     ..SocketOptions::default()
+/// };
+/// assert_eq!(Options::from_json(json).unwrap().socket, same);
+/// assert_eq!(same.connect_timeout_ms, 15_000);
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -22,6 +35,8 @@ pub struct SocketOptions {
     pub credential: Credential,
     /// What to do with the live connection when the token is refreshed.
     pub renewal: Renewal,
+    /// Which messages count as the same while two connections overlap in a handover.
+    pub duplicates: Duplicates,
     /// When to try again, and when not.
     pub reconnect: ReconnectOptions,
     /// What to do on a close code: additions to and changes of the default table, by code.
@@ -54,6 +69,7 @@ impl Default for SocketOptions {
             subprotocols: Vec::new(),
             credential: Credential::default(),
             renewal: Renewal::default(),
+            duplicates: Duplicates::default(),
             reconnect: ReconnectOptions::default(),
             close_codes: BTreeMap::new(),
             heartbeat: HeartbeatOptions::default(),
@@ -75,6 +91,7 @@ impl fmt::Debug for SocketOptions {
             .field("subprotocols", &self.subprotocols)
             .field("credential", &self.credential)
             .field("renewal", &self.renewal)
+            .field("duplicates", &self.duplicates)
             .field("reconnect", &self.reconnect)
             .field("close_codes", &self.close_codes)
             .field("heartbeat", &self.heartbeat)
@@ -90,6 +107,20 @@ impl fmt::Debug for SocketOptions {
 }
 
 /// Where the credential travels (W2). Every attempt takes a fresh one.
+///
+/// ```
+/// use freshsocket::{Options, options::Credential};
+///
+/// let read = |credential: &str| {
+///     let json = format!(r#"{{"socket": {{"url": "wss://h/ws", "credential": {credential}}}}}"#);
+///     Options::from_json(&json).unwrap().socket
+/// };
+/// assert_eq!(read(r#"{"placement": "subprotocol"}"#).credential, Credential::default());
+/// let header = Credential::Header { name: "Authorization".into(), prefix: "Bearer ".into() };
+/// assert_eq!(read(r#"{"placement": "header"}"#).credential, header);
+/// let wrong = read(r#"{"placement": "firstMessage", "template": {"type": "auth"}}"#);
+/// assert_eq!(wrong.validate().unwrap_err().field(), Some("socket.credential.template")); // no {token} in it
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
@@ -139,6 +170,15 @@ pub enum Credential {
 }
 
 /// How to fetch a one-time ticket.
+///
+/// ```
+/// use freshsocket::{Options, options::{Credential, TicketOptions}};
+///
+/// let json = r#"{"socket": {"credential": {"placement": "ticket", "url": "/api/ws-ticket/"}}}"#;
+/// let ticket = TicketOptions { url: "/api/ws-ticket/".into(), ..TicketOptions::default() };
+/// assert_eq!((ticket.pointer.as_str(), ticket.parameter.as_str()), ("/ticket", "ticket"));
+/// assert_eq!(Options::from_json(json).unwrap().socket.credential, Credential::Ticket(ticket));
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -205,6 +245,14 @@ fn default_first_message() -> Json {
 }
 
 /// What to do with the live connection when the token is refreshed (W4).
+///
+/// ```
+/// use freshsocket::{Options, options::Renewal};
+///
+/// let json = r#"{"socket": {"renewal": {"mode": "inBand", "template": {"op": "reauth", "jwt": "{token}"}}}}"#;
+/// assert!(matches!(Options::from_json(json).unwrap().socket.renewal, Renewal::InBand { .. }));
+/// assert_eq!(Renewal::default(), Renewal::Handover);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
@@ -214,7 +262,8 @@ fn default_first_message() -> Json {
     deny_unknown_fields
 )]
 pub enum Renewal {
-    /// Open a new connection with the new token, then close the old one. For servers that check at the handshake.
+    /// Open a new connection with the new token, then close the old one. For servers that check at the handshake. Where
+    /// the server turns out to allow one connection per user, it becomes `reconnect`.
     #[default]
     Handover,
     /// Send a message on the live connection, made from a template with `{token}`.
@@ -222,6 +271,10 @@ pub enum Renewal {
         /// The message; a string is sent as it is, anything else as JSON.
         #[serde(default = "default_first_message")]
         template: Json,
+        /// The server's answer that it has taken the new token. Where it does not come within `connectTimeoutMs`, a
+        /// handover follows. Absent: sent is taken for done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ack: Option<Matcher>,
     },
     /// Close the old connection, then open a new one. For servers that allow one connection per user.
     Reconnect,
@@ -229,14 +282,56 @@ pub enum Renewal {
     Keep,
 }
 
+/// Which messages count as the same while two connections overlap in a handover (W5). A server that sends to all
+/// connections of a user sends to both.
+///
+/// ```
+/// use freshsocket::{Options, options::Duplicates};
+///
+/// let json = r#"{"socket": {"url": "wss://h/ws", "duplicates": {"by": "id", "pointer": "/id"}}}"#;
+/// let socket = Options::from_json(json).unwrap().socket;
+/// assert_eq!(socket.duplicates, Duplicates::Id { pointer: "/id".into() });
+/// assert!(socket.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "by",
+    deny_unknown_fields
+)]
+pub enum Duplicates {
+    /// Those with equal payloads: each is delivered as often as the connection that brought it most often did. Two
+    /// equal messages of which each connection got one are taken for one.
+    #[default]
+    Payload,
+    /// Those with equal values at a JSON pointer. Messages without one are all delivered.
+    Id {
+        /// The JSON pointer, for example `/id`.
+        pointer: String,
+    },
+    /// None: everything is delivered. For servers that send each message to one connection only.
+    None,
+}
+
 /// When to try again, and when not (W6).
+///
+/// ```
+/// use freshsocket::Options;
+///
+/// let json = r#"{"socket": {"url": "wss://h/ws", "reconnect": {"maxAttempts": 0}}}"#;
+/// let socket = Options::from_json(json).unwrap().socket;
+/// assert_eq!(socket.reconnect.healthy_after_ms, 5_000);
+/// assert_eq!(socket.validate().unwrap_err().field(), Some("socket.reconnect.maxAttempts")); // left out: no limit
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ReconnectOptions {
     /// The delay before each retry.
     pub delay: RetryOptions,
-    /// Give up after this many failed attempts in a row; absent: never.
+    /// Give up after this many failed attempts in a row; absent: never. The end of a healthy connection is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// A connection that lived this long, in milliseconds, or delivered a message, counts as healthy, and only then the
@@ -255,6 +350,14 @@ impl Default for ReconnectOptions {
 }
 
 /// What a close code means (W7).
+///
+/// ```
+/// use freshsocket::options::{CloseAction, SocketOptions};
+///
+/// let mut options = SocketOptions::default();
+/// options.close_codes.insert(4000, CloseAction::Stop); // this server's "you were kicked"
+/// options.close_codes.insert(4001, CloseAction::RefreshThenRetry); // and its "token expired"
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -270,6 +373,15 @@ pub enum CloseAction {
 }
 
 /// How a dead connection is noticed (W9).
+///
+/// ```
+/// use freshsocket::{Json, Options};
+///
+/// let json = r#"{"socket": {"heartbeat": {"message": {"type": "ping"}, "reply": {"/type": "pong"}}}}"#;
+/// let heartbeat = Options::from_json(json).unwrap().socket.heartbeat;
+/// assert_eq!((heartbeat.interval_ms, heartbeat.timeout_ms), (25_000, 10_000));
+/// assert!(heartbeat.reply.unwrap().matches(&Json::parse(r#"{"type": "pong"}"#).unwrap()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -278,6 +390,8 @@ pub struct HeartbeatOptions {
     pub interval_ms: u64,
     /// Dead when nothing arrives for this long after the ping, in milliseconds.
     pub timeout_ms: u64,
+    /// The same after a wake (the device slept, the network changed), when a dead connection is likely, in milliseconds.
+    pub probe_timeout_ms: u64,
     /// Send this message instead of a WebSocket ping (browsers cannot ping).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Json>,
@@ -291,6 +405,7 @@ impl Default for HeartbeatOptions {
         Self {
             interval_ms: 25_000,
             timeout_ms: 10_000,
+            probe_timeout_ms: 2_500,
             message: None,
             reply: None,
         }
@@ -298,6 +413,19 @@ impl Default for HeartbeatOptions {
 }
 
 /// What happens to messages sent while there is no connection (W10).
+///
+/// ```
+/// use freshsocket::{Options, options::{OutboxOptions, WhenFull}};
+///
+/// let json = r#"{"socket": {"outbox": {"maxMessages": 100, "maxAgeMs": 0, "whenFull": "dropOldest"}}}"#;
+/// let same = OutboxOptions {
+///     max_messages: 100,
+///     max_age_ms: 0,
+///     when_full: WhenFull::DropOldest,
+///     ..OutboxOptions::default()
+/// };
+/// assert_eq!(Options::from_json(json).unwrap().socket.outbox, same);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -327,6 +455,14 @@ impl Default for OutboxOptions {
 }
 
 /// Whether messages wait for a connection.
+///
+/// ```
+/// use freshsocket::{Options, options::OutboxMode};
+///
+/// // For messages that are worthless when they are late, such as a cursor's position.
+/// let options = Options::from_json(r#"{"socket": {"outbox": {"mode": "reject"}}}"#).unwrap();
+/// assert_eq!(options.socket.outbox.mode, OutboxMode::Reject);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -339,6 +475,14 @@ pub enum OutboxMode {
 }
 
 /// Which message loses when the outbox is full.
+///
+/// ```
+/// use freshsocket::{Options, options::WhenFull};
+///
+/// let options = Options::from_json(r#"{"socket": {"outbox": {"whenFull": "dropOldest"}}}"#).unwrap();
+/// assert_eq!(options.socket.outbox.when_full, WhenFull::DropOldest);
+/// assert_eq!(WhenFull::default(), WhenFull::RejectNew);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -351,6 +495,14 @@ pub enum WhenFull {
 }
 
 /// Bounds of one socket (W11).
+///
+/// ```
+/// use freshsocket::Options;
+///
+/// let json = r#"{"socket": {"url": "wss://h/ws", "limits": {"maxMessageBytes": 65536, "receiveMessages": 0}}}"#;
+/// let wrong = Options::from_json(json).unwrap().socket.validate().unwrap_err();
+/// assert_eq!(wrong.field(), Some("socket.limits.receiveMessages"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]

@@ -1,14 +1,22 @@
 //! Bad configuration fails when a client is built, naming the field.
 
 use super::{
-    Credential, Endpoint, Matcher, Preset, Renewal, RetryOptions, SessionOptions, SocketOptions, Url,
-    WhenFull,
+    Credential, Duplicates, Endpoint, Matcher, Preset, Renewal, RetryOptions, SessionOptions, SocketOptions,
+    Url, WhenFull,
 };
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 
 impl SessionOptions {
     /// Checks the session's options.
+    ///
+    /// ```
+    /// use freshsocket::{ErrorKind, options::SessionOptions};
+    ///
+    /// let options = SessionOptions { base_url: "http://api.example.com".into(), ..SessionOptions::default() };
+    /// let error = options.validate().unwrap_err();
+    /// assert_eq!((error.kind(), error.field()), (ErrorKind::InsecureUrl, Some("session.baseUrl")));
+    /// ```
     pub fn validate(&self) -> Result<(), Error> {
         let refresh = &self.refresh;
         at_least("session.requestTimeoutMs", self.request_timeout_ms, 1)?;
@@ -79,6 +87,15 @@ impl SessionOptions {
 
 impl SocketOptions {
     /// Checks the socket's options.
+    ///
+    /// ```
+    /// use freshsocket::options::SocketOptions;
+    ///
+    /// let mut options = SocketOptions { url: "wss://api.example.com/ws".into(), ..SocketOptions::default() };
+    /// assert!(options.validate().is_ok());
+    /// options.connect_timeout_ms = 0;
+    /// assert_eq!(options.validate().unwrap_err().field(), Some("socket.connectTimeoutMs"));
+    /// ```
     pub fn validate(&self) -> Result<(), Error> {
         let insecure = self.allow_insecure || self.credential == Credential::None;
         let url = web_url("socket.url", &self.url, ["ws", "wss"], insecure)?;
@@ -104,8 +121,14 @@ impl SocketOptions {
             }
             Credential::Cookie { name: None } | Credential::None => {}
         }
-        if let Renewal::InBand { template } = &self.renewal {
+        if let Renewal::InBand { template, ack } = &self.renewal {
             template_has_token("socket.renewal.template", template)?;
+            ack.as_ref()
+                .map_or(Ok(()), |ack| matcher("socket.renewal.ack", ack))?;
+        }
+        if let Duplicates::Id { pointer: text } = &self.duplicates {
+            not_empty("socket.duplicates.pointer", text)?;
+            pointer("socket.duplicates.pointer", text)?;
         }
         retry("socket.reconnect.delay", &self.reconnect.delay)?;
         if self.reconnect.max_attempts == Some(0) {
@@ -119,6 +142,11 @@ impl SocketOptions {
         }
         if self.heartbeat.interval_ms > 0 {
             at_least("socket.heartbeat.timeoutMs", self.heartbeat.timeout_ms, 1)?;
+            at_least(
+                "socket.heartbeat.probeTimeoutMs",
+                self.heartbeat.probe_timeout_ms,
+                1,
+            )?;
         }
         at_least("socket.connectTimeoutMs", self.connect_timeout_ms, 1)?;
         at_least(

@@ -8,6 +8,18 @@ use crate::secret::{AccessToken, RefreshToken, Secret};
 use crate::store::{RefreshIntent, StoredSession};
 use crate::time::{Mono, unix_of};
 
+/// Where a user record says whose it is: the member that both records have decides.
+const NAMES_OF_IDS: [&str; 8] = [
+    "/id",
+    "/pk",
+    "/uuid",
+    "/sub",
+    "/user_id",
+    "/username",
+    "/email",
+    "/name",
+];
+
 /// The tokens of the signed-in user.
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
@@ -34,6 +46,7 @@ impl Holding {
             access: self.access.clone(),
             cookies: self.cookies.clone(),
             number,
+            valid_until: self.life.valid_until(),
         }
     }
 
@@ -57,21 +70,34 @@ impl Holding {
         }
     }
 
-    pub(super) fn from_stored(stored: StoredSession, renewable: bool, ctx: &Ctx) -> Self {
+    /// `oldest_ms`: it is no older than this, if that is known.
+    pub(super) fn from_stored(
+        stored: StoredSession,
+        oldest_ms: Option<u64>,
+        renewable: bool,
+        ctx: &Ctx,
+    ) -> Self {
         let mut holding = Self {
             access: stored.access,
             refresh: stored.refresh,
             cookies: stored.cookies,
             // What is left of it from now on: stored again, it must mean the same.
-            life: Life::of_stored(stored.lifetime_ms, stored.received_unix_ms, renewable, ctx.now),
+            life: Life::of_stored(
+                stored.lifetime_ms,
+                stored.received_unix_ms,
+                oldest_ms,
+                renewable,
+                ctx.now,
+            ),
             received_unix_ms: ctx.now.unix_ms,
             expires_at: None,
             user: stored.user,
             rotation: stored.rotation,
-            first_asked: stored
-                .intent
-                .as_ref()
-                .map(|i| ctx.now.mono - ctx.now.unix_ms.saturating_sub(i.at_unix_ms)),
+            first_asked: stored.intent.as_ref().map(|intent| {
+                // An intent of the future is of any age: the clock was set back since.
+                let age = ctx.now.unix_ms.checked_sub(intent.at_unix_ms);
+                ctx.now.mono - age.unwrap_or(u64::MAX)
+            }),
             interrupted: stored.intent.is_some(),
             intent: stored.intent,
         };
@@ -90,7 +116,19 @@ impl Holding {
                 .or_else(|| claims.all.at("/user_id"))
                 .cloned()
         };
-        self.access == other.access || user(self).zip(user(other)).is_none_or(|(one, two)| one == two)
+        let by_record = || {
+            let (one, two) = self.user.as_ref().zip(other.user.as_ref())?;
+            let id = NAMES_OF_IDS
+                .iter()
+                .find_map(|name| one.at(name).zip(two.at(name)))?;
+            Some(id.0 == id.1)
+        };
+        // Opaque tokens say nothing; the record that came with them may.
+        let same = user(self)
+            .zip(user(other))
+            .map(|(one, two)| one == two)
+            .or_else(by_record);
+        self.access == other.access || same.unwrap_or(true)
     }
 
     /// The claims of the token, for judging its life.

@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::io::Output;
 use crate::state::{SessionEvent, SignOutCause};
-use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
+use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Swapped};
 use crate::time::Mono;
 use crate::timer::Timer;
 
@@ -30,17 +30,76 @@ impl Session {
     /// Said before it is done, so that other holders wait, and a process which dies in between is understood by the next.
     pub(super) fn store_intent(&mut self, ctx: &mut Ctx) {
         self.other_holder = None;
+        if let Some(intent) = self.holding.as_mut().and_then(|holding| holding.intent.as_mut()) {
+            // A little earlier, by chance: processes that woke together ask in the same millisecond, and are to know their
+            // leases apart.
+            intent.asked_unix_ms = ctx.now.unix_ms.saturating_sub(ctx.rng.up_to(999));
+            self.own_leases = (self.own_leases.1, Some(intent.asked_unix_ms));
+        }
         let holding = self.holding.clone();
         self.swap_store(ctx, holding.as_ref(), Step::StoreIntent);
     }
 
     pub(super) fn intent_stored(&mut self, ctx: &mut Ctx, swapped: Result<Swapped, Error>) {
         match swapped {
-            Ok(Swapped::Done(version)) => self.store_version = version,
+            Ok(Swapped::Done(version)) => {
+                self.store_version = version;
+                // The device slept after it was written: to others the lease may be over.
+                if ctx.now.mono.since(self.asked_at) >= self.answer_limit_ms() {
+                    return self.store_intent(ctx);
+                }
+            }
             Ok(Swapped::Conflict(snapshot)) => return self.another_was_quicker(ctx, snapshot),
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                let effect = self.await_answer(ctx, Step::LookFirst);
+                return ctx.emit(Output::LoadStore { effect });
+            }
         }
         self.ask_server(ctx);
+    }
+
+    /// The intent could not be written. What can be read may show that another holder was quicker: to send a refresh
+    /// token that was exchanged before could end the session for all. A store that cannot be read either keeps nobody
+    /// from going on without it.
+    pub(super) fn looked_first(&mut self, ctx: &mut Ctx, loaded: Result<StoreSnapshot, Error>) {
+        match loaded {
+            Ok(snapshot) if self.is_ahead_of_us(&snapshot) => self.another_was_quicker(ctx, snapshot),
+            Ok(_) => self.ask_server(ctx),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                self.ask_server(ctx);
+            }
+        }
+    }
+
+    /// Whether another holder has signed out, has the next pair, or is asking for it.
+    fn is_ahead_of_us(&self, snapshot: &StoreSnapshot) -> bool {
+        let Some(stored) = &snapshot.session else {
+            return !self.is_lost(snapshot);
+        };
+        let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
+        stored.rotation > ours || self.is_asked_by_another(stored)
+    }
+
+    /// Whether another holder is exchanging the very refresh token that we hold.
+    fn is_asked_by_another(&self, stored: &StoredSession) -> bool {
+        let Some(ours) = self
+            .holding
+            .as_ref()
+            .filter(|ours| ours.rotation == stored.rotation)
+        else {
+            return false;
+        };
+        // The key alone does not tell: whoever takes an exchange over goes on with the key of the one before.
+        let is_ours = |intent: &RefreshIntent| {
+            let asked = Some(intent.asked_unix_ms);
+            ours.intent
+                .as_ref()
+                .is_some_and(|our_own| our_own.key == intent.key)
+                && (asked == self.own_leases.0 || asked == self.own_leases.1)
+        };
+        stored.intent.as_ref().is_some_and(|intent| !is_ours(intent))
     }
 
     /// Time to look whether the other holder is done.
@@ -64,27 +123,21 @@ impl Session {
 
     /// The store moved on under us: what does that mean for our refresh?
     fn another_was_quicker(&mut self, ctx: &mut Ctx, snapshot: StoreSnapshot) {
+        let lost = self.is_lost(&snapshot);
         let version = snapshot.version;
         self.store_version = version;
         let Some(stored) = snapshot.session else {
-            return self.sign_out(ctx, SignOutCause::SignedOutElsewhere);
+            return if lost {
+                self.store_intent(ctx);
+            } else {
+                self.sign_out(ctx, SignOutCause::SignedOutElsewhere);
+            };
         };
-        let (ours, our_key) = match &self.holding {
-            Some(holding) => (
-                holding.rotation,
-                holding.intent.as_ref().map(|intent| &intent.key),
-            ),
-            None => (0, None),
-        };
+        let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
         if stored.rotation > ours {
-            let holding = self.read_from(ctx, *stored);
-            return self.adopt(ctx, holding, Change::Refreshed);
+            return self.adopt_stored(ctx, version, *stored, Change::Refreshed);
         }
-        let theirs = stored
-            .intent
-            .as_ref()
-            .filter(|intent| stored.rotation == ours && Some(&intent.key) != our_key);
-        if theirs.is_none() {
+        if !self.is_asked_by_another(&stored) {
             // An older pair, or a write of our own whose answer was lost.
             return self.store_intent(ctx);
         }
@@ -101,6 +154,50 @@ impl Session {
         }
     }
 
+    /// Adopts the pair that the store holds. Where it says that its refresh token is being exchanged, whoever does that
+    /// may be alive and has the rest of its lease.
+    pub(super) fn adopt_stored(
+        &mut self,
+        ctx: &mut Ctx,
+        version: StoreVersion,
+        stored: StoredSession,
+        change: Change,
+    ) {
+        self.store_version = version;
+        let left = stored
+            .intent
+            .as_ref()
+            .map_or(0, |intent| self.lease_left(ctx, intent));
+        let mut holding = self.read_from(ctx, stored);
+        if left > 0 {
+            // Read from the store again when it is taken over.
+            (holding.intent, holding.first_asked, holding.interrupted) = (None, None, false);
+        }
+        self.adopt(ctx, holding, change);
+        self.taken_from_store = self.token_number;
+        self.other_holder = (left > 0).then(|| OtherHolder {
+            version,
+            until: ctx.now.mono + left,
+        });
+    }
+
+    /// An intent that lay in the store before we looked may be old: then nobody is waited for. Here the wall clocks do
+    /// count; one that runs ahead by a lease costs a second request with the same key.
+    fn lease_left(&self, ctx: &Ctx, intent: &RefreshIntent) -> u64 {
+        let asked = intent.asked_unix_ms.max(intent.at_unix_ms);
+        let age = ctx.now.unix_ms.saturating_sub(asked);
+        let oldest = self.store_seen_ago(ctx).unwrap_or(age);
+        self.answer_limit_ms().saturating_sub(age.min(oldest))
+    }
+
+    /// The other holder's time does not pass while the device sleeps: it may be another process of this one. (A clock
+    /// that is set forward looks the same.)
+    pub(super) fn lease_slept(&mut self, slept_ms: u64) {
+        if let Some(other) = &mut self.other_holder {
+            other.until = other.until + slept_ms;
+        }
+    }
+
     fn look_again(ctx: &mut Ctx) {
         ctx.timers.set(
             Timer::RefreshRetry,
@@ -110,6 +207,8 @@ impl Session {
 
     /// The other holder said nothing for the length of a lease: its exchange is ours to finish.
     fn take_over(&mut self, ctx: &mut Ctx, stored: StoredSession) {
+        // Found again because our own word for it could not be written, it is ours already.
+        self.own_leases.1 = stored.intent.as_ref().map(|intent| intent.asked_unix_ms);
         let theirs = self.read_from(ctx, stored);
         if let Some(holding) = &mut self.holding {
             holding.intent = theirs.intent;

@@ -1,15 +1,16 @@
 //! The session: the tokens of one signed-in user and the rules that keep them fresh (section 1 of the contract).
 //!
-//! Knows nothing of sockets. Four files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
-//! (single flight, rotation, refusal and unreachability), `lease` (several holders of one store), `requests` (what goes
-//! over HTTP and what answers mean). `holding` is the tokens. This one holds the state, who waits for which answer, and
-//! what the world may see.
+//! Knows nothing of sockets. Five files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
+//! (single flight, rotation, refusal and unreachability), `lease` (several holders of one store), `store_changes` (what
+//! other holders did, followed at once), `requests` (what goes over HTTP and what answers mean). `holding` is the tokens.
+//! This one holds the state, who waits for which answer, and what the world may see.
 
 mod holding;
 mod lease;
 mod refresh;
 pub(crate) mod requests;
 mod sign_in;
+mod store_changes;
 
 use crate::claims::Life;
 use crate::ctx::Ctx;
@@ -46,11 +47,23 @@ pub(crate) struct Session {
     trouble: Option<Trouble>,
     /// Another holder of the store is exchanging the refresh token, and we wait for what it gets (S10).
     other_holder: Option<OtherHolder>,
+    /// The leases that we wrote last, or tried to, by the time in them.
+    own_leases: (Option<u64>, Option<u64>),
+    /// The number of the last token that another holder's exchange brought: it may be as old as the one before.
+    taken_from_store: u64,
     store_version: StoreVersion,
+    /// Somebody said that the store may have changed, and nobody has looked since.
+    hinted: bool,
+    /// The session that ended here last.
+    ended: Ended,
     /// Effects whose answers are awaited. What is not in here when its answer comes is late, and loses (S9).
     pending: Vec<Pending>,
     /// How long the device slept while the answer being handled was out: a token in it is that much older.
     slept_meanwhile_ms: u64,
+    /// When the answer being handled was asked for.
+    asked_at: Mono,
+    /// When the last answer of the store was asked for: what it did not show was written later.
+    store_seen: Option<Mono>,
     /// Grows with every adopted token; also when the user changes.
     token_number: u64,
     /// Grows at every sign-in and sign-out: whose messages are whose (W10).
@@ -67,6 +80,14 @@ pub(crate) struct Session {
     changes: Vec<Change>,
     /// Sign-outs whose callers wait.
     logouts: Vec<Logout>,
+}
+
+/// A session that ended here: it must not come back through the store.
+#[derive(Debug)]
+struct Ended {
+    rotation: u64,
+    /// The store has been without a session since.
+    cleared: bool,
 }
 
 /// A sign-out that is being carried out.
@@ -96,6 +117,7 @@ struct Trouble {
 struct Pending {
     effect: EffectId,
     step: Step,
+    asked_at: Mono,
     slept_ms: u64,
 }
 
@@ -111,7 +133,10 @@ enum Step {
         holding: Box<Holding>,
     },
     StoreIntent,
+    LookFirst,
     Watch,
+    Look,
+    PutBack,
     /// `again`: not the first time that this refresh token is sent.
     Refresh {
         again: bool,
@@ -160,6 +185,7 @@ pub(crate) enum Pass {
         access: AccessToken,
         cookies: Option<Secret>,
         number: u64,
+        valid_until: Mono,
     },
     /// Wait: a refresh is under way.
     Wait,
@@ -181,9 +207,18 @@ impl Session {
             refreshing: None,
             trouble: None,
             other_holder: None,
+            own_leases: (None, None),
+            taken_from_store: 0,
             store_version: StoreVersion::default(),
+            hinted: false,
+            ended: Ended {
+                rotation: 0,
+                cleared: true,
+            },
             pending: Vec::new(),
             slept_meanwhile_ms: 0,
+            asked_at: Mono::default(),
+            store_seen: None,
             token_number: 0,
             identity: 0,
             attempts_ended: 0,
@@ -245,6 +280,11 @@ impl Session {
         }
     }
 
+    /// Whether there is a token or no hope of one for now: no refresh is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.restoring && self.refreshing.is_none()
+    }
+
     /// Whether the token with this number is still the one in use (W8: told apart by number, never by text).
     pub(crate) fn is_current(&self, number: u64) -> bool {
         self.holding.is_some() && self.token_number == number
@@ -253,8 +293,16 @@ impl Session {
     /// Whether this token was fetched a moment ago because a server refused the one before. Refused as well, by whatever
     /// socket, it is not the token's fault: ten thousand sockets do not ask for ten thousand more.
     pub(crate) fn just_replaced_refused(&self, ctx: &Ctx, number: u64) -> bool {
-        self.replaced_refused
-            .is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
+        self.was_issued_to_us(number)
+            && self
+                .replaced_refused
+                .is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
+    }
+
+    /// Whether the server issued this token when we asked for it. One that was found in the store may have been issued long
+    /// before, and a refusal of it says nothing about the next.
+    pub(crate) fn was_issued_to_us(&self, number: u64) -> bool {
+        number != self.taken_from_store
     }
 
     /// The number of the newest token that has been asked for, including the one that may be on its way.
@@ -279,9 +327,16 @@ impl Session {
             || self.endpoints.refresh.is_some() && (self.options.is_cookie() || refresh.is_some())
     }
 
+    /// How long ago the store was seen without what it holds now, which is what the answer being handled brings.
+    fn store_seen_ago(&self, ctx: &Ctx) -> Option<u64> {
+        self.store_seen.map(|seen| ctx.now.mono.since(seen))
+    }
+
     fn read_from(&self, ctx: &Ctx, stored: StoredSession) -> Holding {
         let renewable = self.can_refresh_with(stored.refresh.as_ref());
-        Holding::from_stored(stored, renewable, ctx)
+        // A pair whose refresh token is being exchanged may be an old one that was stored again.
+        let oldest = self.store_seen_ago(ctx).filter(|_| stored.intent.is_none());
+        Holding::from_stored(stored, oldest, renewable, ctx)
     }
 
     fn is_fresh(&self, ctx: &Ctx) -> bool {
@@ -334,22 +389,36 @@ impl Session {
         effect: EffectId,
         loaded: Result<StoreSnapshot, Error>,
     ) {
+        let seen = loaded.is_ok();
         match self.take_step(ctx, effect) {
             Some(Step::Restore) => self.restored(ctx, loaded),
             Some(Step::Watch) => self.looked_at_store(ctx, loaded),
+            Some(Step::LookFirst) => self.looked_first(ctx, loaded),
+            Some(Step::Look) => self.looked_for_change(ctx, loaded),
             Some(Step::Reread { refusal, tries }) => self.reread(ctx, refusal, tries, loaded),
-            _ => {}
+            _ => return,
+        }
+        self.saw_store(seen);
+    }
+
+    /// The answer that was handled showed what the store held after it was asked for.
+    fn saw_store(&mut self, seen: bool) {
+        if seen {
+            self.store_seen = Some(self.asked_at);
         }
     }
 
     pub(crate) fn on_swapped(&mut self, ctx: &mut Ctx, effect: EffectId, swapped: Result<Swapped, Error>) {
+        let seen = swapped.is_ok();
         match self.take_step(ctx, effect) {
             Some(Step::StoreSignIn { call, holding }) => self.sign_in_stored(ctx, call, holding, swapped),
             Some(Step::StoreIntent) => self.intent_stored(ctx, swapped),
             Some(Step::StoreRefresh { holding, tries }) => self.refresh_stored(ctx, holding, tries, swapped),
             Some(Step::ClearStore { tries, keep }) => self.store_cleared(ctx, tries, keep, swapped),
-            _ => {}
+            Some(Step::PutBack) => self.put_back_answered(ctx, swapped),
+            _ => return,
         }
+        self.saw_store(seen);
     }
 
     pub(crate) fn on_callback(&mut self, ctx: &mut Ctx, effect: EffectId, answer: CallbackAnswer) {
@@ -398,6 +467,9 @@ impl Session {
                 self.sign_in_stored(ctx, call, holding, Err(late(ErrorKind::StoreFailed)));
             }
             Step::Watch => self.looked_at_store(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::LookFirst => self.looked_first(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::Look => self.looked_for_change(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::PutBack => self.put_back_answered(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::StoreIntent => self.intent_stored(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::StoreRefresh { holding, tries } => {
                 self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));
@@ -419,6 +491,7 @@ impl Session {
         self.pending.push(Pending {
             effect,
             step,
+            asked_at: ctx.now.mono,
             slept_ms: 0,
         });
         effect
@@ -431,8 +504,14 @@ impl Session {
     fn take_step(&mut self, ctx: &mut Ctx, effect: EffectId) -> Option<Step> {
         let at = self.pending.iter().position(|pending| pending.effect == effect)?;
         ctx.timers.clear(Timer::Effect(effect));
-        let Pending { step, slept_ms, .. } = self.pending.swap_remove(at);
+        let Pending {
+            step,
+            slept_ms,
+            asked_at,
+            ..
+        } = self.pending.swap_remove(at);
         self.slept_meanwhile_ms = slept_ms;
+        self.asked_at = asked_at;
         Some(step)
     }
 
@@ -458,7 +537,14 @@ impl Session {
     }
 
     fn swap_store(&mut self, ctx: &mut Ctx, next: Option<&Holding>, step: Step) {
-        let next = next.map(|holding| Box::new(holding.stored()));
+        let next = next.map(|holding| {
+            let mut stored = holding.stored();
+            if holding.life.valid_until() <= ctx.now.mono {
+                // Said here, where it is known: a reader whose clock disagrees takes what is new in the store for young.
+                stored.lifetime_ms = Some(0);
+            }
+            Box::new(stored)
+        });
         let effect = self.await_answer(ctx, step);
         ctx.emit(Output::SwapStore {
             effect,
@@ -469,10 +555,11 @@ impl Session {
 
     // ---- what the world may see ----
 
-    /// At the end of every input: answers what is done, publishes what is different.
+    /// At the end of every input: publishes what is different, answers what is done, looks at what may be new.
     pub(crate) fn settle(&mut self, ctx: &mut Ctx) {
         self.publish(ctx);
         self.answer_logouts(ctx);
+        self.look_if_hinted(ctx);
     }
 
     /// Publishes the session if it looks different from what was published last.
@@ -489,6 +576,7 @@ impl Session {
         for pending in &mut self.pending {
             pending.slept_ms = pending.slept_ms.saturating_add(slept_ms);
         }
+        self.lease_slept(slept_ms);
         if let Some(holding) = &mut self.holding {
             holding.set_expires_at(ctx);
         }

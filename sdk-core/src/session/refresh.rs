@@ -101,9 +101,15 @@ impl Session {
         let key = ctx.rng.hex128();
         let at_unix_ms = ctx.now.unix_ms;
         if let Some(holding) = &mut self.holding {
-            holding.intent.get_or_insert(RefreshIntent { key, at_unix_ms });
+            holding.intent.get_or_insert(RefreshIntent {
+                key,
+                at_unix_ms,
+                asked_unix_ms: at_unix_ms,
+            });
         }
-        if self.durable {
+        if self.durable && self.other_holder.is_some() {
+            self.look_at_store(ctx);
+        } else if self.durable {
             self.store_intent(ctx);
         } else {
             self.ask_server(ctx);
@@ -178,19 +184,29 @@ impl Session {
         if again && self.options.refresh.idempotency_header.is_some() {
             // A server that honours the key gives the answer again that it gave the first time: the token is as old.
             let longest = received.mono.since(old.first_asked.unwrap_or(received.mono));
-            let age = age_by_server(claims.as_ref(), granted.server_unix_ms)
-                .map_or(longest, |age| age.min(longest));
+            // Of an exchange that another process began we know the beginning by wall clocks only.
+            let age = age_by_server(claims.as_ref(), granted.server_unix_ms).map_or(longest, |age| {
+                if old.interrupted { age } else { age.min(longest) }
+            });
             received = Now {
                 mono: received.mono - age,
                 unix_ms: received.unix_ms.saturating_sub(age),
             };
         }
-        let life = Life::of_issued(
+        let mut life = Life::of_issued(
             claims.as_ref(),
             granted.grant.expires_in_ms,
             granted.server_unix_ms,
             received,
         );
+        let end = claims.as_ref().and_then(|claims| claims.expires_at);
+        let is_over = |server_ms: u64| end.is_some_and(|end| end * 1000.0 <= server_ms as f64);
+        let is_late = again && granted.server_unix_ms.is_some_and(is_over);
+        if is_late || life.valid_until() <= ctx.now.mono {
+            // Given again, or heard, so late that it has expired: that is no sign of a wrong clock, neither here nor to
+            // those who read it in the store.
+            life.lifetime_ms = Some(0);
+        }
         let mut holding = Holding {
             access: granted.grant.access,
             refresh: granted.grant.refresh.or(old.refresh),
@@ -221,16 +237,17 @@ impl Session {
                 self.adopt(ctx, *holding, Change::Refreshed);
             }
             Ok(Swapped::Conflict(snapshot)) => {
-                self.store_version = snapshot.version;
+                let lost = self.is_lost(&snapshot);
+                let version = snapshot.version;
+                self.store_version = version;
                 match snapshot.session {
                     // Signed out elsewhere while the answer was on its way: the answer loses (S9).
-                    None => self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
+                    None if !lost => self.sign_out(ctx, SignOutCause::SignedOutElsewhere),
                     // As new as ours: another holder rotated too, or signed somebody else in. One pair for all.
                     Some(stored) if stored.rotation >= holding.rotation => {
-                        let holding = self.read_from(ctx, *stored);
-                        self.adopt(ctx, holding, Change::Refreshed);
+                        self.adopt_stored(ctx, version, *stored, Change::Refreshed);
                     }
-                    Some(_) if tries < MOST_STORE_TRIES => {
+                    _ if tries < MOST_STORE_TRIES => {
                         let next = holding.clone();
                         self.swap_store(
                             ctx,
@@ -241,7 +258,7 @@ impl Session {
                             },
                         );
                     }
-                    Some(_) => {
+                    _ => {
                         let error = Error::new(
                             ErrorKind::StoreFailed,
                             "the store kept changing while a pair was written",
@@ -287,8 +304,7 @@ impl Session {
         };
         match stored {
             Some(stored) if stored.rotation > ours => {
-                let holding = self.read_from(ctx, *stored);
-                self.adopt(ctx, holding, Change::Refreshed);
+                self.adopt_stored(ctx, self.store_version, *stored, Change::Refreshed);
             }
             _ => self.refused(ctx, refusal),
         }
@@ -379,6 +395,19 @@ impl Session {
             self.identity += 1;
             change = Change::SignedIn;
         }
+        // Whatever else is out for the pair before is late (S9): a lease that was asked for, a look at the store.
+        self.forget(ctx, |step| {
+            matches!(
+                step,
+                Step::StoreIntent
+                    | Step::LookFirst
+                    | Step::Watch
+                    | Step::Refresh { .. }
+                    | Step::StoreRefresh { .. }
+                    | Step::Reread { .. }
+                    | Step::Callback { .. }
+            )
+        });
         let token = holding.access.clone();
         let expires_at = holding.expires_at;
         let valid = ctx.now.mono < holding.life.valid_until();

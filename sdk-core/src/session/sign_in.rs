@@ -1,14 +1,14 @@
 //! Signing in, being signed in from before, and signing out (S1, S9, S11).
 
 use super::requests::{Question, Secrets, Verdict, judge, request};
-use super::{Change, Holding, Logout, Session, Step};
+use super::{Change, Ended, Holding, Logout, Session, Step};
 use crate::claims::Life;
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{CallId, HttpAnswer, Output, Reply, TokenGrant};
 use crate::secret::Secret;
 use crate::state::{RefreshReason, SessionEvent, SignOutCause};
-use crate::store::{StoreSnapshot, Swapped};
+use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
 use crate::time::unix_of;
 use crate::timer::Timer;
 
@@ -35,19 +35,21 @@ impl Session {
             Ok(snapshot) => {
                 self.store_version = snapshot.version;
                 if let Some(stored) = snapshot.session {
-                    let holding = self.read_from(ctx, *stored);
-                    self.identity += 1;
-                    self.take_up(ctx, holding);
+                    return self.take_up(ctx, snapshot.version, *stored);
                 }
             }
             Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
         }
+        // A socket that was made meanwhile waited to hear whether there is a token.
+        self.changes.push(Change::Settled);
     }
 
-    /// Takes a stored pair up; the exchange that a dead process began is finished first, with its key.
-    fn take_up(&mut self, ctx: &mut Ctx, holding: Holding) {
-        let unfinished = holding.interrupted;
-        self.adopt(ctx, holding, Change::SignedIn);
+    /// Is signed in by what the store holds. An exchange that was begun is finished first: by whoever began it, if that
+    /// holder is alive; else with its key.
+    pub(super) fn take_up(&mut self, ctx: &mut Ctx, version: StoreVersion, stored: StoredSession) {
+        let unfinished = stored.intent.is_some();
+        self.identity += 1;
+        self.adopt_stored(ctx, version, stored, Change::SignedIn);
         if unfinished {
             self.start_refresh(ctx, RefreshReason::Retry);
         } else {
@@ -55,7 +57,7 @@ impl Session {
         }
     }
 
-    fn token_expired_if_so(&mut self, ctx: &mut Ctx) {
+    pub(super) fn token_expired_if_so(&mut self, ctx: &mut Ctx) {
         if self
             .holding
             .as_ref()
@@ -184,17 +186,23 @@ impl Session {
                 let next = holding.clone();
                 return self.swap_store(ctx, Some(&next), Step::StoreSignIn { call, holding });
             }
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                // The user before may have been given another pair while this was being tried.
+                holding.rotation = self.rotation_above(None);
+            }
         }
         self.signed_in(ctx, call, *holding);
     }
 
     /// A number above every pair that the store ever held, so that of two pairs the newer is known: a pair takes at
-    /// least one write, so none has a higher number than the version that came with it.
+    /// least one write, so none has a higher number than the version that came with it; unless a store failed, and the
+    /// number grew without it.
     fn rotation_above(&self, stored: Option<u64>) -> u64 {
         let ours = self.holding.as_ref().map_or(0, |holding| holding.rotation);
         ours.max(stored.unwrap_or(0))
             .max(self.store_version.0)
+            .max(self.ended.rotation)
             .saturating_add(1)
     }
 
@@ -269,6 +277,10 @@ impl Session {
         self.attempts_ended += 1;
         self.identity += 1;
         self.sign_out_cause = cause;
+        self.ended = Ended {
+            rotation: left.as_ref().map_or(self.ended.rotation, |left| left.rotation),
+            cleared: cause == SignOutCause::SignedOutElsewhere,
+        };
         for timer in [Timer::RefreshDue, Timer::RefreshRetry, Timer::TokenExpired] {
             ctx.timers.clear(timer);
         }
@@ -281,16 +293,20 @@ impl Session {
             self.clear_store(ctx, 1, keep);
         }
         self.publish(ctx);
-        if left.is_some() || self.options.is_callback() {
-            self.changes.push(Change::SignedOut);
-        }
+        self.changes
+            .push(if left.is_some() || self.options.is_callback() {
+                Change::SignedOut
+            } else {
+                Change::Settled
+            });
     }
 
     /// Stops waiting for everything that is out for the user.
     fn forget_user(&mut self, ctx: &mut Ctx) {
-        self.forget(ctx, |step| {
+        let forgotten = self.forget(ctx, |step| {
             !matches!(step, Step::Revoke { .. } | Step::Verify { .. })
         });
+        self.hinted |= forgotten.iter().any(|step| matches!(step, Step::Look));
         self.refreshing = None;
         self.other_holder = None;
         self.refused = false;
@@ -310,17 +326,20 @@ impl Session {
     ) {
         let again = tries < MOST_STORE_TRIES && self.holding.is_none();
         match swapped {
-            Ok(Swapped::Done(version)) => self.store_version = version,
+            Ok(Swapped::Done(version)) => {
+                self.store_version = version;
+                self.ended.cleared = true;
+            }
             Ok(Swapped::Conflict(snapshot)) => {
-                self.store_version = snapshot.version;
+                let version = snapshot.version;
+                self.store_version = version;
+                self.ended.cleared = snapshot.session.is_none();
                 match snapshot.session {
                     // It was our pair that was old, not the session: another holder has the next one (S8).
                     Some(stored)
                         if self.holding.is_none() && keep.is_some_and(|ours| stored.rotation > ours) =>
                     {
-                        let holding = self.read_from(ctx, *stored);
-                        self.identity += 1;
-                        self.take_up(ctx, holding);
+                        self.take_up(ctx, version, *stored);
                     }
                     // A write of ours that was on its way, or another holder's refresh: signed out means signed out.
                     Some(_) if again => self.clear_store(ctx, tries + 1, keep),

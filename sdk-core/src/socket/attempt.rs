@@ -1,6 +1,7 @@
 //! Opening a connection: a valid token first (W3), a fresh credential for every attempt (W2), ready before it counts.
 
 use super::placement::{self, Carried, connect_request};
+use super::wake::Probe;
 use super::{Conn, Opened, Phase, Socket, Ticket};
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
@@ -10,6 +11,7 @@ use crate::options::Credential;
 use crate::session::requests::{ticket_of, ticket_request};
 use crate::session::{Change, Pass, Session};
 use crate::state::{Ended, SocketEvent};
+use crate::time::Mono;
 use crate::timer::Timer;
 
 impl Socket {
@@ -28,7 +30,7 @@ impl Socket {
             return self.dial(
                 ctx,
                 handover,
-                0,
+                (0, Mono::NEVER),
                 Carried {
                     access: None,
                     cookies: None,
@@ -46,6 +48,7 @@ impl Socket {
                 access,
                 cookies,
                 number,
+                valid_until,
             } => {
                 if let Credential::Ticket(ticket) = &self.options.credential {
                     let request = ticket_request(session.options(), ticket, session.secrets());
@@ -57,6 +60,7 @@ impl Socket {
                     self.ticket = Some(Ticket {
                         effect,
                         token: number,
+                        valid_until,
                         handover,
                     });
                     self.unless_live(Phase::Authenticating);
@@ -66,7 +70,7 @@ impl Socket {
                         cookies: cookies.as_ref(),
                         ticket: None,
                     };
-                    self.dial(ctx, handover, number, carried);
+                    self.dial(ctx, handover, (number, valid_until), carried);
                 }
             }
             Pass::Wait => self.unless_live(Phase::Authenticating),
@@ -106,7 +110,13 @@ impl Socket {
         answer: Result<HttpAnswer, Error>,
     ) {
         let asked = self.ticket.take_if(|ticket| ticket.effect == effect);
-        let Some(Ticket { token, handover, .. }) = asked else {
+        let Some(Ticket {
+            token,
+            valid_until,
+            handover,
+            ..
+        }) = asked
+        else {
             return;
         };
         ctx.timers.clear(Timer::Effect(effect));
@@ -129,7 +139,7 @@ impl Socket {
                     cookies: None,
                     ticket: Some(&ticket),
                 };
-                self.dial(ctx, handover, token, carried);
+                self.dial(ctx, handover, (token, valid_until), carried);
             }
             (None, status @ (401 | 403)) => self.auth_refused(ctx, session, Ended::Http { status }, token),
             (None, status) => {
@@ -151,7 +161,14 @@ impl Socket {
         }
     }
 
-    fn dial(&mut self, ctx: &mut Ctx, handover: bool, token: u64, carried: Carried<'_>) {
+    /// Opens a connection with this token, by number and end of validity.
+    fn dial(
+        &mut self,
+        ctx: &mut Ctx,
+        handover: bool,
+        (token, valid_until): (u64, Mono),
+        carried: Carried<'_>,
+    ) {
         let conn = ctx.conn(self.id);
         let request = connect_request(&self.options, carried);
         self.event(
@@ -175,15 +192,19 @@ impl Socket {
         self.candidate = Some(Conn {
             id: conn,
             token,
+            valid_until,
+            renewing: None,
             opened: None,
-            pinged_at: None,
+            probe: Probe::default(),
             doomed: None,
             aborted: false,
         });
         self.unless_live(Phase::Connecting);
+        let replaces = self.begin_overlap(ctx, conn);
         ctx.emit(Output::Connect {
             conn,
             socket: self.id,
+            replaces,
             request,
         });
     }
@@ -218,15 +239,17 @@ impl Socket {
         let is_live = self.live.as_ref().is_some_and(|live| live.id == conn);
         match notice {
             Notice::Ready if is_candidate => self.ready(ctx, session),
-            Notice::FirstMessage if is_live => self.attempts = 0,
+            Notice::FirstMessage if is_live => self.proved_healthy(),
             Notice::AuthError if is_candidate => {
                 if let Some(candidate) = self.candidate.take() {
                     Self::abort(ctx, candidate.id);
+                    self.overlap_failed(ctx, candidate.id);
                     self.auth_refused(ctx, session, Ended::AuthMessage, candidate.token);
                 }
             }
             // The server will close it, or not; either way it is of no more use. Its unsent messages come back first.
             Notice::AuthError if is_live => self.end_live(ctx, Ended::AuthMessage, 1000),
+            Notice::Renewed if is_live => self.renewal_acknowledged(ctx, conn),
             _ => {}
         }
     }
@@ -240,10 +263,11 @@ impl Socket {
         if let Some(old) = old {
             // The old one carried its token to the end without a refusal: the refusal before it is over (W8).
             self.refusal = self.refusal.filter(|refusal| old.token <= refusal.token);
-            // Sends move over once the old connection has handed out what it was given (W5).
+            // Sends move over once the server has got what the old connection was given (W5, W10).
             ctx.emit(Output::Indirect { socket: self.id });
             self.retire(ctx, old.id, 1000, "replaced", None);
         }
+        self.overlap_ready(ctx, conn.id);
         let opened_at = conn.opened.as_ref().map_or(ctx.now.mono, |opened| opened.at);
         let subprotocol = conn.opened.as_ref().and_then(|opened| opened.subprotocol.clone());
         ctx.timers.set(
@@ -280,6 +304,7 @@ impl Socket {
             let handover = self.live.is_some();
             self.candidate = None;
             Self::abort(ctx, conn);
+            self.overlap_failed(ctx, conn);
             self.attempt_failed(ctx, session, Ended::TimedOut, handover, None);
         }
     }

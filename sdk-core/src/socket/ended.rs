@@ -13,8 +13,8 @@ use crate::session::Session;
 use crate::state::{ClosedBy, Ended, SocketEvent};
 use crate::timer::Timer;
 
-/// A server that is going away or overloaded is given this many steps of backoff more.
-const WIDEN_BY: u32 = 2;
+/// Those who hear that a server is going away or overloaded spread over this many times the delay.
+const WIDEN_BY: u64 = 2;
 
 /// After a connection that lived this long, a protocol error is no repetition of the last one.
 const FORGIVEN_MS: u64 = 30_000;
@@ -33,8 +33,14 @@ impl Socket {
         };
         ctx.conns.remove(&conn);
         Self::forget_timers(ctx, conn);
+        self.overlap_failed(ctx, conn);
         let handover = self.live.is_some();
         match failure {
+            // "Conflict": there is one already.
+            ConnectFailure::Http { status: 409, .. } if handover => {
+                self.allows_one_connection(ctx);
+                self.end_live(ctx, Ended::Replaced, 1000);
+            }
             // Real servers refuse an expired token with either (W7).
             ConnectFailure::Http {
                 status: status @ (401 | 403),
@@ -65,6 +71,7 @@ impl Socket {
         Self::forget_timers(ctx, conn);
         if let Some(at) = self.draining.iter().position(|old| old.conn == conn) {
             let old = self.draining.swap_remove(at);
+            self.overlap_old_ended(ctx, conn, &seen(end).0);
             if let Some(error) = old.fails {
                 let failed = unsent
                     .into_iter()
@@ -83,6 +90,7 @@ impl Socket {
             self.live_ended(ctx, session, live, ended, refused, unsent);
         } else if let Some(candidate) = self.candidate.take_if(|candidate| candidate.id == conn) {
             // Accepted, and over before it was ready.
+            self.overlap_failed(ctx, conn);
             let handover = self.live.is_some();
             self.judge(ctx, session, ended, refused, candidate.token, handover);
         }
@@ -111,6 +119,8 @@ impl Socket {
             Some(why) => (why, false),
             None => (ended, refused),
         };
+        self.overlap_old_ended(ctx, live.id, &ended);
+        self.overlap_new_ended(ctx, live.id, &ended);
         if self.candidate.is_some() || self.ticket.is_some() {
             // A handover was under way: it is now the reconnect.
             self.phase = if self.candidate.is_some() {
@@ -219,15 +229,13 @@ impl Socket {
         handover: bool,
         hint_ms: Option<u64>,
     ) {
-        let widen = match &ended {
-            Ended::Closed { code, .. } => close::widens_delay(*code),
-            Ended::Http { status } => *status == 503,
-            _ => false,
-        };
-        let extra = if widen { WIDEN_BY } else { 0 };
-        let policy = self.options.reconnect.delay;
+        let mut policy = self.options.reconnect.delay;
+        if widens_delay(&ended) {
+            policy.base_ms = policy.base_ms.saturating_mul(WIDEN_BY);
+        }
         if handover && self.live.is_some() {
-            let delay = backoff::delay_ms(&policy, self.handover_failures + extra, hint_ms, &mut ctx.rng);
+            let delay = backoff::delay_ms(&policy, self.handover_failures, hint_ms, &mut ctx.rng);
+            let delay = self.handover_delay(ctx, delay);
             self.handover_failures = self.handover_failures.saturating_add(1);
             ctx.timers.set(Timer::Reconnect(self.id), ctx.now.mono + delay);
             return;
@@ -244,7 +252,7 @@ impl Socket {
         if self.needs_session() {
             session.token_needed(ctx);
         }
-        let delay = backoff::delay_ms(&policy, self.attempts - 1 + extra, hint_ms, &mut ctx.rng);
+        let delay = backoff::delay_ms(&policy, self.attempts - 1, hint_ms, &mut ctx.rng);
         self.wait_until(ctx, ended, ctx.now.mono + delay);
     }
 
@@ -252,7 +260,7 @@ impl Socket {
         self.options
             .reconnect
             .max_attempts
-            .is_some_and(|most| self.attempts >= most)
+            .is_some_and(|most| self.attempts.saturating_sub(self.spared) >= most && !self.background)
     }
 
     fn exhausted(&mut self, ctx: &mut Ctx, ended: &Ended) {
@@ -297,6 +305,15 @@ impl Socket {
     fn refused(&mut self, ctx: &mut Ctx, ended: Ended) {
         self.fail_queue(ctx, &refused_error(&ended));
         self.phase = Phase::Refused { cause: ended };
+    }
+}
+
+/// Whether the server says that it is going away or overloaded.
+pub(super) fn widens_delay(ended: &Ended) -> bool {
+    match ended {
+        Ended::Closed { code, .. } => close::widens_delay(*code),
+        Ended::Http { status } => *status == 503,
+        _ => false,
     }
 }
 

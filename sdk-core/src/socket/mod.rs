@@ -1,12 +1,15 @@
 //! A socket: the durable handle of the application, which outlives its connections (section 2 of the contract).
 //!
 //! Never reads what a token says. Here: the state, the application's wishes, what the session's changes mean, the
-//! outbox. `attempt` opens connections, `ended` judges how they end, `alive` watches the open one.
+//! outbox. `attempt` opens connections, `ended` judges how they end, `alive` watches the open one, `handover` renews or
+//! replaces it when there is a new token, `wake` looks whether it is still there.
 
 mod alive;
 mod attempt;
 mod ended;
+mod handover;
 pub(crate) mod placement;
+mod wake;
 
 use std::sync::Arc;
 
@@ -14,12 +17,13 @@ use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{ConnId, EffectId, Output, SendId, SocketId};
 use crate::message::Message;
-use crate::options::{Credential, Renewal, SocketOptions};
+use crate::options::{Credential, SocketOptions};
 use crate::outbox::{Failed, Outbox};
-use crate::session::{Change, Pass, Session};
+use crate::session::{Change, Session};
 use crate::state::{ClosedBy, Ended, SocketEvent, SocketState};
 use crate::time::{Mono, unix_of};
 use crate::timer::Timer;
+pub(crate) use wake::Wake;
 
 /// An old connection that does not end by itself is dropped after this long.
 const DRAIN_MS: u64 = 6_000;
@@ -42,15 +46,24 @@ pub(crate) struct Socket {
     draining: Vec<Draining>,
     /// The ticket request that is out for the next attempt.
     ticket: Option<Ticket>,
+    /// The handover that is under way, or has left copies of messages on their way.
+    overlap: Option<handover::Overlap>,
+    /// The server has shown that it allows one connection per user: no more handovers (W5).
+    one_per_user: bool,
     outbox: Outbox,
     /// Attempts since the last healthy connection.
     attempts: u32,
+    /// One, where the count began with the end of a healthy connection: that was no failed attempt.
+    spared: u32,
     /// Handovers that failed since the last one that worked.
     handover_failures: u32,
     /// The last connection ended with a code that is final when it comes twice.
     stop_on_repeat: bool,
     refusal: Option<Refusal>,
     online: bool,
+    background: bool,
+    /// When a wake signal last cut a delay short.
+    hint_followed: Option<Mono>,
     published: Option<SocketState>,
 }
 
@@ -82,8 +95,12 @@ struct Conn {
     id: ConnId,
     /// The number of the token it carries.
     token: u64,
+    /// Until when that is valid; `NEVER`: not known.
+    valid_until: Mono,
+    /// The number of the newer one that it has been shown, and has not acknowledged (W4).
+    renewing: Option<u64>,
     opened: Option<Opened>,
-    pinged_at: Option<Mono>,
+    probe: wake::Probe,
     /// We are ending it, for this reason, whatever its end looks like.
     doomed: Option<Ended>,
     /// It was dropped without a closing handshake.
@@ -101,8 +118,12 @@ struct Draining {
     conn: ConnId,
     /// What happens to messages that it did not send: they fail with this, or move to the connection that follows.
     fails: Option<Error>,
-    /// It has sent all that it was given: what follows may go out on the next connection (W5).
+    /// It has handed out all that it was given.
     flushed: bool,
+    /// The server has had the time to read that; it has not answered our close, which would prove that it did.
+    released: bool,
+    /// It did not end in time: the driver was asked whether it still brings something.
+    asked: bool,
     /// It was dropped, because it did not end by itself.
     aborted: bool,
 }
@@ -111,11 +132,12 @@ struct Draining {
 struct Ticket {
     effect: EffectId,
     token: u64,
+    valid_until: Mono,
     handover: bool,
 }
 
 impl Socket {
-    pub(crate) fn new(id: SocketId, options: Arc<SocketOptions>, online: bool) -> Self {
+    pub(crate) fn new(id: SocketId, options: Arc<SocketOptions>, online: bool, foreground: bool) -> Self {
         Self {
             id,
             options,
@@ -126,12 +148,17 @@ impl Socket {
             candidate: None,
             draining: Vec::new(),
             ticket: None,
+            overlap: None,
+            one_per_user: false,
             outbox: Outbox::default(),
             attempts: 0,
+            spared: 0,
             handover_failures: 0,
             stop_on_repeat: false,
             refusal: None,
             online,
+            background: !foreground,
+            hint_followed: None,
             published: None,
         }
     }
@@ -142,7 +169,7 @@ impl Socket {
     pub(crate) fn connect(&mut self, ctx: &mut Ctx, session: &mut Session) {
         self.wanted = true;
         if self.live.is_none() && self.candidate.is_none() && self.ticket.is_none() {
-            self.attempts = 0;
+            (self.attempts, self.spared) = (0, 0);
             self.refusal = None;
             self.stop_on_repeat = false;
             self.begin(ctx, session);
@@ -230,9 +257,14 @@ impl Socket {
                 messages: vec![(send, message)],
             });
         } else {
-            let failed = self
-                .outbox
-                .push(&self.options.outbox, send, message, ctx.now.mono);
+            // In a handover there is a connection, whatever the options say of waiting for one.
+            let failed = if self.live.is_some() && self.is_moving() {
+                self.outbox
+                    .push_moving(&self.options.outbox, send, message, ctx.now.mono)
+            } else {
+                self.outbox
+                    .push(&self.options.outbox, send, message, ctx.now.mono)
+            };
             self.fail(ctx, failed);
             self.watch_age(ctx);
         }
@@ -243,6 +275,9 @@ impl Socket {
     pub(crate) fn session_changed(&mut self, ctx: &mut Ctx, session: &mut Session, change: Change) {
         if !self.needs_session() {
             return;
+        }
+        if change != Change::SignedOut {
+            self.probe(ctx, session);
         }
         match change {
             Change::SignedOut => self.signed_out(ctx),
@@ -298,34 +333,8 @@ impl Socket {
         }
         self.fail_queue(ctx, &error);
         self.refusal = None;
-        self.attempts = 0;
+        (self.attempts, self.spared) = (0, 0);
         if self.wanted && !matches!(self.phase, Phase::Closed { .. }) {
-            self.begin(ctx, session);
-        }
-    }
-
-    /// The same user has a new token: show it to the server as the options say (W4).
-    fn token_refreshed(&mut self, ctx: &mut Ctx, session: &mut Session) {
-        if let Some(live) = &mut self.live {
-            if live.doomed.is_some() || session.is_current(live.token) {
-                return;
-            }
-            match &self.options.renewal {
-                Renewal::Keep => {}
-                Renewal::InBand { template } => {
-                    if let Pass::Token { access, number, .. } = session.pass(ctx) {
-                        live.token = number;
-                        let text = placement::message_with_token(template, access.expose());
-                        ctx.emit(Output::TransmitSecret { conn: live.id, text });
-                        self.event(ctx, SocketEvent::Renewed);
-                    }
-                }
-                Renewal::Reconnect => self.end_live(ctx, Ended::Replaced, 1000),
-                Renewal::Handover => self.begin(ctx, session),
-            }
-            return;
-        }
-        if self.waits_for_token() {
             self.begin(ctx, session);
         }
     }
@@ -351,6 +360,7 @@ impl Socket {
                 self.phase = Phase::Offline;
             }
             (Phase::Offline | Phase::Backoff { .. }, true) => self.begin(ctx, session),
+            (_, true) => self.woke(ctx, session, Wake::Returned),
             _ => {}
         }
     }
@@ -363,6 +373,8 @@ impl Socket {
             Timer::Healthy(conn) => self.lived_long_enough(conn),
             Timer::Heartbeat(conn) => self.heartbeat_due(ctx, conn),
             Timer::Drain(conn) => self.drain_timed_out(ctx, session, conn),
+            Timer::Overlap(_) => self.overlap_due(ctx),
+            Timer::Renewal(conn) => self.renewal_timed_out(ctx, session, conn),
             _ => {}
         }
     }
@@ -371,14 +383,17 @@ impl Socket {
 
     /// Where a message may go right now: the live connection, unless older messages have still to move to it.
     fn sendable(&self) -> Option<ConnId> {
-        let moving = self
-            .draining
-            .iter()
-            .any(|old| old.fails.is_none() && !old.flushed);
         self.live
             .as_ref()
-            .filter(|live| live.doomed.is_none() && !moving)
+            .filter(|live| live.doomed.is_none() && !self.is_moving())
             .map(|live| live.id)
+    }
+
+    /// The server has still to get what an old connection was given, before its successor sends anything (W5, W10).
+    fn is_moving(&self) -> bool {
+        self.draining
+            .iter()
+            .any(|old| old.fails.is_none() && !(old.flushed && old.released))
     }
 
     /// Sends what waits, in order, and lets the application write itself from there on.

@@ -103,7 +103,7 @@ impl State {
         self.inbox.is_empty() && count < BATCH_MESSAGES
     }
 
-    fn inbox_is_full(&self) -> bool {
+    pub(super) fn inbox_is_full(&self) -> bool {
         self.inbox.len() >= self.limits.receive_messages || self.inbox_bytes >= self.limits.receive_bytes
     }
 

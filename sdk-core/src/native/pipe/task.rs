@@ -144,6 +144,8 @@ struct Tick {
 struct Deadline {
     timer: Pin<Box<Sleep>>,
     why: &'static str,
+    /// The bytes received when it was set.
+    received: u64,
 }
 
 impl Service {
@@ -217,14 +219,21 @@ impl Service {
             (Closing::No, None) => None,
         };
         let Some((limit, why)) = needed else { return };
+        let (received, is_broken) = (wire.received(), wire.broken().is_some());
         // The reason of the first deadline stays: the second would only make the wait longer.
         let deadline = self.deadline.get_or_insert_with(|| Deadline {
             timer: Box::pin(sleep(limit)),
             why,
+            received,
         });
-        if deadline.timer.as_mut().poll(cx).is_ready() {
-            let detail = wire.broken().unwrap_or(deadline.why).to_owned();
-            state.lost(&detail);
+        while deadline.timer.as_mut().poll(cx).is_ready() {
+            // What the peer still says is worth waiting for, and so is an application that is slow to read it (W5).
+            if is_broken || (received == deadline.received && !state.inbox_is_full()) {
+                let detail = wire.broken().unwrap_or(deadline.why).to_owned();
+                return state.lost(&detail);
+            }
+            deadline.received = received;
+            deadline.timer.as_mut().reset(Instant::now() + limit);
         }
     }
 }

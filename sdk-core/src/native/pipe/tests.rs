@@ -69,17 +69,8 @@ impl Rig {
         let sent = Arc::new(Sent::default());
         let start = Instant::now();
         let clock: Clock = Arc::new(move || Mono(start.elapsed().as_millis() as u64));
-        let runtime = tokio::runtime::Handle::current();
-        let pipe = Pipe::start(
-            ConnId(1),
-            request,
-            options,
-            tls,
-            clock,
-            tell,
-            sent.clone(),
-            runtime,
-        );
+        let (pipe, task) = Pipe::new(ConnId(1), request, options, tls, clock, tell, sent.clone());
+        tokio::spawn(task);
         Self { pipe, told, sent }
     }
 

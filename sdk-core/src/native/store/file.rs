@@ -1,5 +1,7 @@
 //! The store in a file: for one machine, any number of processes.
 
+mod watch;
+
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreFuture};
+use super::{Store, StoreFuture, StoreWatch};
 use crate::error::{Error, ErrorKind};
 use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
 
@@ -22,15 +24,35 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// How long a write waits for other processes. Each holds the lock for one small write, unless it is frozen in it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often a file is looked at for changes.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// A store in a JSON file that only its owner can read (mode 0600; on Windows the folder's permissions apply).
 ///
 /// Every write replaces the file as a whole and is on the disk before it counts, so that a process may be killed at
 /// any moment. Beside `<name>` the store keeps `<name>.lock`, for an advisory lock held during one write and never
 /// during a request, and for moments `<name>.tmp`. A damaged file is reported once and moved to `<name>.corrupt`;
 /// whoever comes next finds an empty store.
+///
+/// What another process writes is noticed within a second: while a session uses the store, it asks for the file's date and
+/// size once a second. [`check_every`](Self::check_every) changes that.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = freshsocket_mock_server::MockServer::start().await?;
+/// # let folder = std::env::temp_dir().join(format!("freshsocket-doc-file-{}", std::process::id()));
+/// # let path = folder.join("session.json");
+/// let session = || freshsocket::Session::builder(server.http_url()).store(freshsocket::FileStore::new(&path));
+/// session().build().await?.login([("username", "ada"), ("password", "secret")]).await?;
+/// // The program runs again:
+/// assert!(session().build().await?.state().is_signed_in());
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FileStore {
     paths: Arc<Paths>,
+    check_every: Duration,
 }
 
 impl FileStore {
@@ -51,7 +73,21 @@ impl FileStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             paths: Arc::new(Paths::of(path.into())),
+            check_every: CHECK_EVERY,
         }
+    }
+
+    /// How often to look whether another process has written; by default once a second. Zero: never, for a file that
+    /// only one process uses; changes by others are then found at the next refresh.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let alone = freshsocket::FileStore::new("session.json").check_every(Duration::ZERO);
+    /// ```
+    pub fn check_every(mut self, interval: Duration) -> Self {
+        self.check_every = interval;
+        self
     }
 }
 
@@ -64,6 +100,10 @@ impl Store for FileStore {
     fn swap(&self, expected: StoreVersion, next: Option<Box<StoredSession>>) -> StoreFuture<'_, Swapped> {
         let paths = Arc::clone(&self.paths);
         Box::pin(blocking(move || paths.swap(expected, next)))
+    }
+
+    fn watch(&self) -> Option<StoreWatch> {
+        (!self.check_every.is_zero()).then(|| watch::watch(self.paths.file.clone(), self.check_every))
     }
 }
 

@@ -112,8 +112,7 @@ fn idle_memory() {
             if ours {
                 let request = request(format!("ws://{address}/"));
                 let options = SocketOptions::default();
-                let runtime = tokio::runtime::Handle::current();
-                let pipe = Pipe::start(
+                let (pipe, task) = Pipe::new(
                     ConnId(1),
                     request,
                     &options,
@@ -121,8 +120,8 @@ fn idle_memory() {
                     clock.clone(),
                     tell.clone(),
                     sent.clone(),
-                    runtime,
                 );
+                tokio::spawn(task);
                 while !matches!(told.recv().await, Some(Input::Opened { .. })) {}
                 let mut got = VecDeque::new();
                 poll_fn(|cx| pipe.poll_recv(cx, &mut got)).await;

@@ -37,7 +37,8 @@ async fn done(store: &FileStore, at: StoreVersion, number: u64) -> StoreVersion 
 async fn conforms() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("new/folder/session.json");
-    store_conformance(|| async { Box::new(FileStore::new(&path)) as Box<dyn Store> })
+    let store = || FileStore::new(&path).check_every(Duration::from_millis(20));
+    store_conformance(|| async { Box::new(store()) as Box<dyn Store> })
         .await
         .unwrap();
 }
@@ -333,4 +334,26 @@ async fn debug_shows_no_token() {
         assert!(!shown.contains(TOKEN), "{shown}");
     }
     assert!(version > StoreVersion(0));
+}
+
+/// The date of a file may be coarse: a replaced file is another one all the same.
+#[tokio::test]
+async fn a_file_replaced_by_one_of_the_same_size_is_noticed() {
+    use futures_util::StreamExt as _;
+
+    let folder = TempDir::new().unwrap();
+    let (store, _) = store_in(&folder);
+    let store = store.check_every(Duration::from_millis(1));
+    let mut hints = store.watch().unwrap();
+    hints.next().await.unwrap();
+    let mut version = StoreVersion(0);
+    for number in 0..20 {
+        version = done(&store, version, number % 10).await;
+        let hint = tokio::time::timeout(Duration::from_secs(10), hints.next()).await;
+        assert_eq!(hint, Ok(Some(())), "write {number}");
+    }
+    assert!(
+        FileStore::new("x").check_every(Duration::ZERO).watch().is_none(),
+        "zero: never"
+    );
 }
