@@ -1,6 +1,10 @@
 //! What the native tests share: a session against the mock server, and waiting for states with a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+pub mod proxy;
+pub mod redis;
+pub mod rotation;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use freshsocket::{

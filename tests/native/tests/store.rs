@@ -3,25 +3,39 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use freshsocket::native::{StoreFuture, StoreWatch};
+use freshsocket::options::SessionOptions;
+use freshsocket::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
 use freshsocket::{
-    Changes, ErrorKind, FileStore, Session, SessionBuilder, SessionEvent, SessionState, SignOutCause,
-    Store as _,
+    Changes, ErrorKind, FileStore, MemoryStore, Session, SessionBuilder, SessionEvent, SessionState,
+    SignOutCause, Store as _,
 };
 use freshsocket_mock_server::{Fault, Kind, MockServer, Target, Times};
 use freshsocket_native_tests::{
     builder, echo, force_refresh, next_where, open_socket, records, seen, server, session_state, sign_in,
     within,
 };
+use futures_util::stream;
 
-/// A builder of sessions in this file, with an idempotency key.
+/// A builder of sessions in this file.
 fn stored(server: &MockServer, file: &Path) -> SessionBuilder {
     // Each program has dice of its own: two that throw the same would take each other's keys for their own.
     static SEEDS: AtomicU64 = AtomicU64::new(1);
     let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
-    let builder = builder(server).seed(seed).store(FileStore::new(file));
-    builder.session_options(|o| o.refresh.idempotency_header = Some("Idempotency-Key".into()))
+    // Not watched: what is found here is found without hints.
+    let store = FileStore::new(file).check_every(Duration::ZERO);
+    let builder = builder(server).seed(seed).store(store);
+    builder.session_options(keyed)
+}
+
+/// With an idempotency key, and a lease of 2.5 seconds: for so long a program waits for one that was killed.
+fn keyed(options: &mut SessionOptions) {
+    options.refresh.idempotency_header = Some("Idempotency-Key".into());
+    options.request_timeout_ms = 1_500;
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -76,8 +90,7 @@ async fn child_that_refreshes_until_it_is_killed() {
     };
     let (url, file) = of.split_once(' ').unwrap();
     let builder = Session::builder(url).store(FileStore::new(file));
-    let keyed = builder.session_options(|o| o.refresh.idempotency_header = Some("Idempotency-Key".into()));
-    let session = keyed.build().await.unwrap();
+    let session = builder.session_options(keyed).build().await.unwrap();
     assert!(session.state().is_signed_in());
     let http = session.http();
     let _ = http.send(http.client().get(format!("{url}/api/me"))).await;
@@ -374,4 +387,81 @@ async fn s10_signing_out_in_one_program_signs_out_the_other() {
         }
     );
     assert_eq!(server.counters().refreshes, 0);
+}
+
+/// Two sessions on one store: what one does, the other follows without being asked for anything.
+async fn followed(store: impl freshsocket::Store + Clone) {
+    let server = server(|_| {}).await;
+    let build = |seed| builder(&server).seed(seed).store(store.clone()).build();
+    let (one, other) = (build(1).await.unwrap(), build(2).await.unwrap());
+    let mut told = other.states();
+    sign_in(&one, "ada").await;
+    session_state("signed in elsewhere", &other, SessionState::is_signed_in).await;
+    force_refresh(&server, &one).await;
+    let newest = one.ensure_valid_token().await.unwrap();
+    while other.ensure_valid_token().await.unwrap() != newest {
+        within("the new pair", told.next()).await.unwrap();
+    }
+    one.logout().await.unwrap();
+    let out = session_state("signed out elsewhere", &other, |s| !s.is_signed_in()).await;
+    assert_eq!(
+        out,
+        SessionState::SignedOut {
+            cause: SignOutCause::SignedOutElsewhere
+        }
+    );
+    let counters = server.counters();
+    assert_eq!((counters.logins, counters.refreshes), (1, 1));
+}
+
+#[tokio::test]
+async fn s10_sessions_on_one_memory_store_follow_each_other() {
+    followed(MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn s10_sessions_on_one_file_follow_each_other() {
+    let (_folder, file) = place();
+    followed(FileStore::new(&file)).await;
+}
+
+/// A store whose hints never end, each of them false.
+#[derive(Default)]
+struct Noisy {
+    memory: MemoryStore,
+    loads: Arc<AtomicU64>,
+}
+
+impl freshsocket::Store for Noisy {
+    fn load(&self) -> StoreFuture<'_, StoreSnapshot> {
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        self.memory.load()
+    }
+
+    fn swap(&self, expected: StoreVersion, next: Option<Box<StoredSession>>) -> StoreFuture<'_, Swapped> {
+        self.memory.swap(expected, next)
+    }
+
+    fn watch(&self) -> Option<StoreWatch> {
+        Some(Box::pin(stream::repeat(())))
+    }
+}
+
+#[tokio::test]
+async fn s10_a_store_that_hints_without_end_starves_nobody() {
+    let server = server(|_| {}).await;
+    let (store, began) = (Noisy::default(), Instant::now());
+    let loads = store.loads.clone();
+    let session = builder(&server).store(store).build().await.unwrap();
+    sign_in(&session, "ada").await;
+    force_refresh(&server, &session).await;
+    echo(&mut open_socket(&server, &session).await, "hello").await;
+    let most = began.elapsed().as_millis() / 20 + 2;
+    assert!(
+        u128::from(loads.load(Ordering::Relaxed)) <= most,
+        "{loads:?} of {most}"
+    );
+    session.logout().await.unwrap();
+    let counters = server.counters();
+    assert_eq!((counters.logins, counters.refreshes), (1, 1));
 }

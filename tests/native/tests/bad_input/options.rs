@@ -238,7 +238,10 @@ async fn s6_bad_socket_options_name_their_field() {
             o.credential = ticket("/ticket", "");
         }),
         ("socket.renewal.template", |o| {
-            o.renewal = Renewal::InBand { template: no_token() }
+            o.renewal = Renewal::InBand {
+                template: no_token(),
+                ack: None,
+            }
         }),
         ("socket.reconnect.delay", |o| o.reconnect.delay.base_ms = 0),
         ("socket.reconnect.maxAttempts", |o| {

@@ -7,3 +7,4 @@ mod network;
 mod placements;
 mod refusals;
 mod renewal;
+mod wake;

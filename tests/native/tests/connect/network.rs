@@ -57,6 +57,7 @@ async fn w6_online_again_a_backoff_is_cut_short() {
     );
     let socket = session.socket(server.ws_url()).connect().unwrap();
     socket_state("backoff", &socket, |s| matches!(s, SocketState::Backoff { .. })).await;
+    session.network_changed(false);
     session.network_changed(true);
     opened(&socket).await;
 }

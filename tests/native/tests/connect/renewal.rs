@@ -85,7 +85,7 @@ async fn w4_in_band_renews_the_live_connection() {
     let server = server(|s| s.enforce_expiry = true).await;
     let session = signed_in(&server).await;
     let template = Json::object([("type", Json::from("auth")), ("token", Json::from("{token}"))]);
-    let mut socket = connect(&server, &session, Renewal::InBand { template }).await;
+    let mut socket = connect(&server, &session, Renewal::InBand { template, ack: None }).await;
     let mut events = events(&socket);
     let http = session.http();
     // Refused once without the server's expiry, so that the connection itself is not closed for it.

@@ -3,6 +3,7 @@
 use freshsocket_mock_server::{ClosedBy, Kind};
 use freshsocket_native_tests::{
     builder, echo, eventually, expired, open_socket, opened, records, seen, server, sign_in, signed_in,
+    socket_state, within,
 };
 use tokio::runtime::Handle;
 
@@ -59,6 +60,34 @@ async fn w14_dropping_the_last_handle_closes_the_connection() {
         (Some(1000), Some(ClosedBy::Client))
     );
     assert!(session.state().is_signed_in());
+}
+
+#[tokio::test]
+async fn w14_what_a_dropped_socket_leaves_has_an_outcome_and_an_end() {
+    for with_connection in [true, false] {
+        let server = server(|_| {}).await;
+        let session = signed_in(&server).await;
+        let mut socket = open_socket(&server, &session).await;
+        if with_connection {
+            // Read by nobody.
+            echo(&mut socket, "hello").await;
+            server.broadcast("unread");
+        } else {
+            server.stop_listening();
+            server.cut_all();
+            socket_state("backoff", &socket, |s| !s.is_open()).await;
+        }
+        let (mut states, mut events) = (socket.states(), socket.events());
+        let sending = socket.send("the last").await.unwrap();
+        drop(socket);
+        let outcome = within("the outcome", sending.sent()).await;
+        assert_eq!(outcome.is_ok(), with_connection, "{outcome:?}");
+        let all = async {
+            while states.next().await.is_some() {}
+            while events.next().await.is_some() {}
+        };
+        within("the ends of the streams", all).await;
+    }
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ pub(crate) async fn renewals() -> Vec<String> {
     let mut secrets = Vec::new();
     for renewal in [
         Renewal::Handover,
-        Renewal::InBand { template },
+        Renewal::InBand { template, ack: None },
         Renewal::Reconnect,
         Renewal::Keep,
     ] {

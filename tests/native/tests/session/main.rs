@@ -1,6 +1,7 @@
 //! The session on real sockets (section 1 of the contract).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+mod activity;
 mod answers;
 mod callback;
 mod http;
