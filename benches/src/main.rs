@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::cast_precision_loss, reason = "counts of messages are far below 2^52")]
 
+mod handover;
 mod idle;
 mod server;
 mod stats;
@@ -33,7 +34,17 @@ enum What {
     /// `ensure_valid_token` with a good token, from 1, 2 and 8 threads.
     Token,
     /// Receive and echo, 64 bytes and 64 KiB.
-    Wire,
+    Wire {
+        /// Only the rows that have this in their names, for example "echo 64 B".
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Messages lost, duplicated and out of order over many renewals of the token.
+    Handover {
+        /// How many renewals.
+        #[arg(long, default_value_t = 20)]
+        rotations: u64,
+    },
     /// Memory of idle sockets.
     Idle {
         /// How many.
@@ -54,7 +65,8 @@ fn main() {
     let smoke = arguments.smoke;
     match arguments.what {
         Some(What::Token) => token::run(smoke),
-        Some(What::Wire) => wire::run(smoke),
+        Some(What::Wire { only }) => wire::run(smoke, only.as_deref()),
+        Some(What::Handover { rotations }) => handover::run(smoke, rotations),
         Some(What::Idle { sockets }) => idle::run(if smoke { sockets.min(50) } else { sockets }),
         Some(What::IdleClient {
             kind,
@@ -63,7 +75,8 @@ fn main() {
         }) => idle::client(&kind, &address, sockets),
         None => {
             token::run(smoke);
-            wire::run(smoke);
+            wire::run(smoke, None);
+            handover::run(smoke, 20);
             idle::run(if smoke { 50 } else { 1_000 });
         }
     }

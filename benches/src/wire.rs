@@ -7,6 +7,7 @@ use bytes::Bytes;
 use freshsocket::options::Credential;
 use freshsocket::{Session, Socket};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -17,18 +18,24 @@ use crate::{server, stats};
 /// Messages on the way at once in the pipelined echo.
 const WINDOW: usize = 64;
 
-pub(crate) fn run(smoke: bool) {
+/// All rows, or those with `only` in their names.
+pub(crate) fn run(smoke: bool, only: Option<&str>) {
+    let wanted = |row: &str| only.is_none_or(|only| row.contains(only));
     let pairs = if smoke { 1 } else { 9 };
     let scale = if smoke { 100 } else { 1 };
     for (runtime_name, runtime) in [("current thread", current_thread()), ("2 workers", two_workers())] {
         println!("\n## Messages per second, runtime: {runtime_name}\n");
-        println!("| what | freshsocket | bare tokio-tungstenite | ratio (lowest–highest) | bar | |");
-        println!("|---|---|---|---|---|---|");
+        println!(
+            "| what | freshsocket | bare tokio-tungstenite | ratio (lowest–highest) | bar | | processor time, ratio |"
+        );
+        println!("|---|---|---|---|---|---|---|");
         for (size, name, count, bar) in [(64, "64 B", 2_000_000, 0.97), (65_536, "64 KiB", 40_000, 0.99)] {
             let count = count / scale;
             let address = server::flood(count, size);
-            stats::compare(
-                &format!("receive {name}"),
+            let row = format!("receive {name}");
+            compare_if(
+                wanted(&row),
+                &row,
                 bar,
                 pairs,
                 || {
@@ -44,8 +51,10 @@ pub(crate) fn run(smoke: bool) {
             );
             let address = server::echo(size);
             let count = count / 10;
-            stats::compare(
-                &format!("echo {name}, {WINDOW} on the way"),
+            let row = format!("echo {name}, {WINDOW} on the way");
+            compare_if(
+                wanted(&row),
+                &row,
                 bar,
                 pairs,
                 || {
@@ -60,8 +69,10 @@ pub(crate) fn run(smoke: bool) {
                 },
             );
             let count = (count / 4).max(10);
-            stats::compare(
-                &format!("echo {name}, one at a time"),
+            let row = format!("echo {name}, one at a time");
+            compare_if(
+                wanted(&row),
+                &row,
                 bar,
                 pairs,
                 || {
@@ -79,30 +90,85 @@ pub(crate) fn run(smoke: bool) {
     }
 }
 
-/// Messages per second of `work`, which handles `count` of them and gives the time that took.
-fn measure(runtime: &Runtime, count: usize, work: impl Future<Output = f64> + Send + 'static) -> f64 {
-    count as f64 / runtime.block_on(async { tokio::spawn(work).await.expect("the benchmark's task") })
+fn compare_if(
+    wanted: bool,
+    row: &str,
+    bar: f64,
+    pairs: usize,
+    ours: impl Fn() -> stats::Run,
+    theirs: impl Fn() -> stats::Run,
+) {
+    if wanted {
+        stats::compare(row, bar, pairs, ours, theirs);
+    }
 }
 
-async fn receive<S, M, E>(mut socket: S, count: usize) -> f64
+/// Runs `work`, which handles `count` messages and gives what that took.
+fn measure(
+    runtime: &Runtime,
+    count: usize,
+    work: impl Future<Output = Taken> + Send + 'static,
+) -> stats::Run {
+    let taken = runtime.block_on(async { tokio::spawn(work).await.expect("the benchmark's task") });
+    stats::Run {
+        rate: count as f64 / taken.seconds,
+        processor_ns: taken.processor_ns / count as f64,
+    }
+}
+
+/// What a loop took, without the connecting. The processor time is that of both ends; the server's part is the same
+/// whoever its client is.
+struct Taken {
+    seconds: f64,
+    processor_ns: f64,
+}
+
+struct Watch {
+    at: Instant,
+    processor_ns: f64,
+}
+
+impl Watch {
+    fn begin() -> Self {
+        Self {
+            processor_ns: processor_ns(),
+            at: Instant::now(),
+        }
+    }
+
+    fn end(self) -> Taken {
+        Taken {
+            seconds: self.at.elapsed().as_secs_f64(),
+            processor_ns: processor_ns() - self.processor_ns,
+        }
+    }
+}
+
+/// Processor time of this process so far.
+fn processor_ns() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+async fn receive<S, M, E>(mut socket: S, count: usize) -> Taken
 where
     S: Stream<Item = Result<M, E>> + Unpin,
 {
     // The first message outside the time: the connection exists then.
     socket.next().await;
-    let begun = Instant::now();
+    let begun = Watch::begin();
     for _ in 1..count {
         assert!(matches!(socket.next().await, Some(Ok(_))), "a message");
     }
-    begun.elapsed().as_secs_f64()
+    begun.end()
 }
 
-async fn echo<S, M, E>(mut socket: S, message: M, count: usize) -> f64
+async fn echo<S, M, E>(mut socket: S, message: M, count: usize) -> Taken
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
     M: Clone,
 {
-    let begun = Instant::now();
+    let begun = Watch::begin();
     let (mut sent, mut received) = (0, 0);
     while received < count {
         while sent < count && sent - received < WINDOW {
@@ -117,27 +183,27 @@ where
             received += 1;
         }
     }
-    begun.elapsed().as_secs_f64()
+    begun.end()
 }
 
-async fn ping_pong_ours(mut socket: Socket, size: usize, count: usize) -> f64 {
+async fn ping_pong_ours(mut socket: Socket, size: usize, count: usize) -> Taken {
     let message = our_message(size);
-    let begun = Instant::now();
+    let begun = Watch::begin();
     for _ in 0..count {
         assert!(socket.handle().send(message.clone()).await.is_ok(), "sent");
         assert!(matches!(socket.next().await, Some(Ok(_))), "an echo");
     }
-    begun.elapsed().as_secs_f64()
+    begun.end()
 }
 
-async fn ping_pong_theirs(mut socket: WebSocketStream<TcpStream>, size: usize, count: usize) -> f64 {
+async fn ping_pong_theirs(mut socket: WebSocketStream<TcpStream>, size: usize, count: usize) -> Taken {
     let message = their_message(size);
-    let begun = Instant::now();
+    let begun = Watch::begin();
     for _ in 0..count {
         assert!(socket.send(message.clone()).await.is_ok(), "sent");
         assert!(matches!(socket.next().await, Some(Ok(_))), "an echo");
     }
-    begun.elapsed().as_secs_f64()
+    begun.end()
 }
 
 fn our_message(size: usize) -> freshsocket::Message {

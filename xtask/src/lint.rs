@@ -1,7 +1,7 @@
 //! Formatting, lints and documentation.
 
-use crate::Outcome;
 use crate::command::{self, cargo};
+use crate::{Outcome, examples};
 
 type Check = fn() -> Outcome;
 
@@ -57,5 +57,6 @@ fn pure_core() -> Outcome {
 fn documentation() -> Outcome {
     // Libraries only: the program `freshsocket` would overwrite the pages of the crate `freshsocket`.
     let mut doc = cargo(["doc", "--workspace", "--lib", "--no-deps", "--all-features"]);
-    command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    examples::every_item_has_one()
 }

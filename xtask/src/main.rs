@@ -5,9 +5,14 @@ mod bench;
 mod command;
 mod demo;
 mod deny;
+mod examples;
 mod fuzz;
+#[cfg(test)]
+mod guarantees;
+mod herd;
 mod lint;
 mod schema;
+mod soak;
 mod test;
 mod tools;
 mod wasm;
@@ -25,8 +30,11 @@ cargo xtask <command>
   advisories              known vulnerabilities of dependencies (fetches the RustSec database: needs a network)
   schema [--check]        write docs/options.schema.json, docs/options.md, docs/errors.md and the README's errors
   svg                     write docs/demo.svg, the README's picture
+  herd                    write docs/herd.md and docs/herd.svg: 10,000 clients that drop together
   fuzz [--seconds N] [TARGET]...
                           run the fuzz targets, N seconds each (default 60)
+  soak [ARGS]             simulated worlds with every fault there is; --minutes M, --seeds N, --first S; --seed S shows
+                          what happened in one of them
   bench [--smoke] [ARGS]  run the benchmarks; --smoke: each once, to see that they run
   wasm                    check that the pure core compiles for wasm32-unknown-unknown
 ";
@@ -46,6 +54,8 @@ fn main() -> ExitCode {
         ["advisories"] => deny::advisories(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),
+        ["soak", rest @ ..] => soak::soak(rest),
+        ["herd"] => herd::write(),
         ["fuzz", rest @ ..] => fuzz::run_targets(rest),
         ["bench", rest @ ..] => bench::run_all(rest),
         ["wasm"] => wasm::check(),

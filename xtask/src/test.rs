@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::command::{Count, cargo, run_tests};
-use crate::{Outcome, demo, deny, fuzz, lint, wasm};
+use crate::{Outcome, demo, deny, fuzz, lint, soak, tools, wasm};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz` runs them for longer.
 const FUZZ_SECONDS: u64 = 10;
@@ -77,10 +77,14 @@ fn steps() -> Vec<(&'static str, Check)> {
     // With every feature: the schema and the pages made from it are among the tests, and so is the README's code.
     steps.push((
         "tests",
-        Box::new(|| run_tests(&mut cargo(["test", "--workspace", "--all-features"]))),
+        Box::new(|| match tools::ensure("redis-server", "redis-server") {
+            Ok(()) => run_tests(&mut cargo(["test", "--workspace", "--all-features"])),
+            Err(why) => (Count::default(), Err(why)),
+        }),
     ));
     let pure = || run_tests(&mut cargo(["test", "-p", "freshsocket", "--no-default-features"]));
     steps.push(("tests of the pure core", Box::new(pure)));
+    steps.push(("simulation", plain(soak::few)));
     steps.push(("pure core on wasm32", plain(wasm::check)));
     steps.push(("licences and sources of dependencies", plain(deny::dependencies)));
     steps.push(("fuzz targets", Box::new(|| counted(fuzz::every(FUZZ_SECONDS)))));
