@@ -39,6 +39,13 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
+    /// One echo loop of 64 bytes, 64 on the way, on one thread: for a profiler.
+    #[command(hide = true)]
+    WireOne {
+        /// `ours` or `theirs`.
+        side: String,
+        count: usize,
+    },
     /// Messages lost, duplicated and out of order over many renewals of the token.
     Handover {
         /// How many renewals.
@@ -66,6 +73,7 @@ fn main() {
     match arguments.what {
         Some(What::Token) => token::run(smoke),
         Some(What::Wire { only }) => wire::run(smoke, only.as_deref()),
+        Some(What::WireOne { side, count }) => wire::one(&side, count),
         Some(What::Handover { rotations }) => handover::run(smoke, rotations),
         Some(What::Idle { sockets }) => idle::run(if smoke { sockets.min(50) } else { sockets }),
         Some(What::IdleClient {

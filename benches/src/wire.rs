@@ -90,6 +90,21 @@ pub(crate) fn run(smoke: bool, only: Option<&str>) {
     }
 }
 
+/// The same loop as in the rows, once, on one side.
+pub(crate) fn one(side: &str, count: usize) {
+    let (runtime, size) = (current_thread(), 64);
+    let address = server::echo(size);
+    let run = match side {
+        "ours" => measure(&runtime, count, async move {
+            echo(ours(address).await, our_message(size), count).await
+        }),
+        _ => measure(&runtime, count, async move {
+            echo(theirs(address).await, their_message(size), count).await
+        }),
+    };
+    println!("{:.0} ns of processor time a message", run.processor_ns);
+}
+
 fn compare_if(
     wanted: bool,
     row: &str,

@@ -104,6 +104,7 @@ pub(crate) fn snapshot(data: Data<'_, '_>) -> StoreSnapshot {
                 key: "key".to_owned(),
                 at_unix_ms: number(data),
                 asked_unix_ms: number(data),
+                lease: 7,
             }),
         })
     });

@@ -123,6 +123,22 @@ impl Inspector {
         self.look_closely(message)
     }
 
+    /// Whether no later message can be of interest: [`look`](Self::look) would deliver it and tell nothing. A driver that
+    /// would have to copy a message to have it looked at need not.
+    ///
+    /// ```
+    /// use freshsocket::{Message, inspect::Inspector, options::SocketOptions};
+    ///
+    /// let mut inspector = Inspector::new(&SocketOptions::default());
+    /// assert!(!inspector.is_indifferent()); // the first message proves the connection healthy
+    /// inspector.look(&Message::text("hi"));
+    /// assert!(inspector.is_indifferent());
+    /// ```
+    #[inline]
+    pub fn is_indifferent(&self) -> bool {
+        self.saw_message && !self.parses
+    }
+
     /// Whether `last`, the last message before the connection ended, was an auth refusal.
     ///
     /// ```

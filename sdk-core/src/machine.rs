@@ -108,19 +108,22 @@ impl Machine {
     pub fn handle(&mut self, now: Now, input: Input) {
         let (now, slept) = self.ctx.timeline.observe(now);
         self.ctx.now = now;
-        let is_late = |(at, _): (Mono, Timer)| now.mono.since(at) >= LATE_MS;
-        let late = slept == 0 && self.ctx.timers.next().is_some_and(is_late);
+        let next = self.ctx.timers.next().map(|(at, _)| now.mono.since(at));
+        let late = next.filter(|late| slept == 0 && *late >= LATE_MS);
+        // An answer may have come while nobody ran: those who wait for one are given the time they still had.
         if slept > 0 {
-            // An answer may have come while nobody ran: those who wait for one are given the time they still had.
             self.ctx.timers.postpone(slept, Timer::is_patience);
             self.session.slept(&mut self.ctx, slept);
+        } else if let Some(late) = late {
+            self.ctx.timers.postpone(late, Timer::is_patience);
+            self.session.stalled(late);
         }
         // Deadlines first: what was due before the input happened counts as having happened before it. A machine that
         // slept must know that its token is old before it does anything with it.
         self.run_timers();
         if slept > 0 {
             self.woke(Wake::Slept);
-        } else if late {
+        } else if late.is_some() {
             self.woke(Wake::Hint);
         }
         self.take(input);
@@ -309,7 +312,7 @@ impl Machine {
     fn run_timers(&mut self) {
         while let Some(timer) = self.ctx.timers.take_due(self.ctx.now.mono) {
             match timer {
-                Timer::RefreshDue | Timer::TokenExpired | Timer::RefreshRetry => {
+                Timer::RefreshDue | Timer::TokenExpired | Timer::RefreshRetry | Timer::StoreRetry => {
                     self.session.on_timer(&mut self.ctx, timer);
                 }
                 Timer::Effect(effect) => self.effect_timed_out(effect, timer),

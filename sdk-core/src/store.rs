@@ -136,6 +136,9 @@ pub struct RefreshIntent {
     /// When it was last sent, by the wall clock; zero where an older version wrote this, which did not say.
     #[serde(default)]
     pub asked_unix_ms: u64,
+    /// Drawn for every asking, so that holders can tell their own from those of others.
+    #[serde(default)]
+    pub lease: u64,
 }
 
 macro_rules! as_text {

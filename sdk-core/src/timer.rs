@@ -38,6 +38,8 @@ pub enum Timer {
     TokenExpired,
     /// A refresh that failed is tried again (S8).
     RefreshRetry,
+    /// A store that could not be read at the start is read again.
+    StoreRetry,
     /// An HTTP request, store access or callback took too long.
     Effect(EffectId),
     /// A socket's delay is over (W6).

@@ -86,6 +86,7 @@ fn s10_the_lease_of_a_holder_that_goes_on_with_our_key_is_not_ours() {
     let ours = stored.intent.clone().unwrap();
     stored.intent = Some(RefreshIntent {
         asked_unix_ms: sim::EPOCH + world.now + 3,
+        lease: 0,
         ..ours
     });
     world.store.write(Some(Box::new(stored)));
@@ -105,6 +106,7 @@ fn s10_sleep_does_not_end_the_lease_of_another_process_of_the_same_device() {
         key: "theirs".into(),
         at_unix_ms: at,
         asked_unix_ms: at,
+        lease: 0,
     });
     world.store.write(Some(Box::new(stored)));
     world.input(freshsocket::io::Input::TokenRejected { token: 1 });

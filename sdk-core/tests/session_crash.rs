@@ -3,7 +3,7 @@
 
 use freshsocket_sim as sim;
 
-use freshsocket::{SessionState, SignOutCause};
+use freshsocket::{SessionEvent, SessionState, SignOutCause};
 use sim::{Fault, Setup, StoreFault, World, hours, mins, secs};
 
 /// Ada's process lives until just before her first refresh.
@@ -170,12 +170,47 @@ fn s8_a_store_that_cannot_be_read_at_the_start_says_so_and_is_not_overwritten() 
     for fault in [StoreFault::Fails, StoreFault::Hangs] {
         let mut world = before_the_refresh(false);
         world.kill();
-        world.store.read_fault = Some((fault, 1));
+        world.store.read_fault = Some((fault, 3));
         world.start();
-        world.run_for(secs(30));
+        world.run_for(100);
         assert!(!world.is_signed_in());
         assert!(world.store.session().is_some());
+        assert!(
+            world.run_until(mins(2), World::is_signed_in),
+            "{fault:?}: it is read again until it can be"
+        );
+        let failures = world.session_events.iter();
+        let failures = failures.filter(|event| matches!(event, SessionEvent::StoreFailed { .. }));
+        assert_eq!(failures.count(), 3, "{fault:?}");
     }
+}
+
+#[test]
+fn s8_a_sign_in_while_the_store_cannot_be_read_is_not_undone_by_what_it_held() {
+    let mut world = before_the_refresh(false);
+    world.kill();
+    world.store.read_fault = Some((StoreFault::Fails, 2));
+    world.start();
+    world.login("grace");
+    world.run_for(mins(2));
+    assert!(world.is_signed_in());
+    let user = world.view.as_ref().unwrap().user.as_ref().unwrap().to_string();
+    assert!(user.contains("grace"), "{user}");
+}
+
+#[test]
+fn s8_an_answer_that_came_while_the_process_was_frozen_is_used() {
+    let mut world = before_the_refresh(false);
+    world.run_until(mins(10), |world| world.server.refreshes() == 1);
+    // The answer is on its way back; nobody runs for ten minutes, with the monotonic clock going on.
+    world.freeze(mins(10));
+    world.run_for(secs(5));
+    assert!(world.is_signed_in());
+    assert_eq!(
+        world.store.session().unwrap().rotation,
+        2,
+        "the pair that was bought is kept"
+    );
 }
 
 #[test]

@@ -201,6 +201,36 @@ fn w5_a_refused_handover_leaves_the_old_connection() {
     assert_eq!(world.ends(), 0);
 }
 
+#[test]
+fn w8_a_handover_refused_with_a_newly_issued_token_leaves_the_old_connection_as_the_last() {
+    let mut world = World::open(Setup::default());
+    world.ws.refuses_all = true;
+    world.run_for(mins(58));
+    assert!(world.is_open(), "the old connection works");
+    let carried = world.ws.tokens();
+    assert_eq!(carried, [1, 2, 3], "one refresh, one more try, no third");
+    world.cut_all();
+    world.run_for(mins(10));
+    assert!(
+        matches!(world.socket_state(), SocketState::Refused { .. }),
+        "{:?}",
+        world.socket_state()
+    );
+    assert_eq!(world.ws.tokens(), carried, "no refused token is shown again");
+}
+
+#[test]
+fn w8_a_handover_that_was_refused_for_good_is_tried_again_with_the_next_token() {
+    let mut world = World::open(Setup::default());
+    world.ws.refuses_all = true;
+    world.run_for(mins(58));
+    world.ws.refuses_all = false;
+    world.run_for(mins(60));
+    assert!(world.is_open());
+    assert_eq!(*world.ws.tokens().last().unwrap(), 4);
+    assert_eq!(world.ends(), 0);
+}
+
 fn in_band(ack: bool) -> Setup {
     Setup::socket(|socket| {
         socket.renewal = Renewal::InBand {

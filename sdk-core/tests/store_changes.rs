@@ -41,6 +41,7 @@ fn begun(world: &World) -> RefreshIntent {
         key: "theirs".into(),
         at_unix_ms: now,
         asked_unix_ms: now,
+        lease: 0,
     }
 }
 

@@ -14,6 +14,9 @@ use crate::store::{RefreshIntent, StoreSnapshot, StoreVersion, StoredSession, Sw
 use crate::time::Mono;
 use crate::timer::Timer;
 
+/// The greatest number that JSON keeps exact everywhere.
+const MOST_EXACT: u64 = (1 << 53) - 1;
+
 /// How often those who wait look at the store, at least; as much again is jitter.
 const LOOK_MS: u64 = 150;
 
@@ -31,10 +34,10 @@ impl Session {
     pub(super) fn store_intent(&mut self, ctx: &mut Ctx) {
         self.other_holder = None;
         if let Some(intent) = self.holding.as_mut().and_then(|holding| holding.intent.as_mut()) {
-            // A little earlier, by chance: processes that woke together ask in the same millisecond, and are to know their
-            // leases apart.
-            intent.asked_unix_ms = ctx.now.unix_ms.saturating_sub(ctx.rng.up_to(999));
-            self.own_leases = (self.own_leases.1, Some(intent.asked_unix_ms));
+            intent.asked_unix_ms = ctx.now.unix_ms;
+            // Processes that woke together may ask in the same millisecond, with the key of the one before.
+            intent.lease = ctx.rng.up_to(MOST_EXACT);
+            self.own_leases = (self.own_leases.1, Some(intent.lease));
         }
         let holding = self.holding.clone();
         self.swap_store(ctx, holding.as_ref(), Step::StoreIntent);
@@ -93,11 +96,11 @@ impl Session {
         };
         // The key alone does not tell: whoever takes an exchange over goes on with the key of the one before.
         let is_ours = |intent: &RefreshIntent| {
-            let asked = Some(intent.asked_unix_ms);
+            let lease = Some(intent.lease);
             ours.intent
                 .as_ref()
                 .is_some_and(|our_own| our_own.key == intent.key)
-                && (asked == self.own_leases.0 || asked == self.own_leases.1)
+                && (lease == self.own_leases.0 || lease == self.own_leases.1)
         };
         stored.intent.as_ref().is_some_and(|intent| !is_ours(intent))
     }
@@ -208,7 +211,7 @@ impl Session {
     /// The other holder said nothing for the length of a lease: its exchange is ours to finish.
     fn take_over(&mut self, ctx: &mut Ctx, stored: StoredSession) {
         // Found again because our own word for it could not be written, it is ours already.
-        self.own_leases.1 = stored.intent.as_ref().map(|intent| intent.asked_unix_ms);
+        self.own_leases.1 = stored.intent.as_ref().map(|intent| intent.lease);
         let theirs = self.read_from(ctx, stored);
         if let Some(holding) = &mut self.holding {
             holding.intent = theirs.intent;

@@ -2,9 +2,10 @@
 //!
 //! Knows nothing of sockets. Five files hold the rules: `sign_in` (restore, login, adopt, logout), `refresh`
 //! (single flight, rotation, refusal and unreachability), `lease` (several holders of one store), `store_changes` (what
-//! other holders did, followed at once), `requests` (what goes over HTTP and what answers mean). `holding` is the tokens.
-//! This one holds the state, who waits for which answer, and what the world may see.
+//! other holders did, followed at once), `requests` (what goes over HTTP and what answers mean). `holding` is the tokens,
+//! `answers` who waits for which answer. This one holds the state, and what the world may see.
 
+mod answers;
 mod holding;
 mod lease;
 mod refresh;
@@ -12,16 +13,17 @@ pub(crate) mod requests;
 mod sign_in;
 mod store_changes;
 
+use answers::{Pending, Step};
+
 use crate::claims::Life;
 use crate::ctx::Ctx;
-use crate::error::{Error, ErrorKind};
-use crate::io::{CallId, CallbackAnswer, EffectId, HttpAnswer, Output, Reply, SessionView, TokenView};
+use crate::error::Error;
+use crate::io::{CallId, Output, SessionView, TokenView};
 use crate::options::{ResolvedEndpoints, SessionOptions};
 use crate::secret::{AccessToken, RefreshToken, Secret};
 use crate::state::{RefreshReason, SessionState, SignOutCause};
-use crate::store::{StoreSnapshot, StoreVersion, StoredSession, Swapped};
-use crate::time::{Mono, Now};
-use crate::timer::Timer;
+use crate::store::{StoreVersion, StoredSession};
+use crate::time::Mono;
 
 use holding::Holding;
 use lease::OtherHolder;
@@ -47,7 +49,7 @@ pub(crate) struct Session {
     trouble: Option<Trouble>,
     /// Another holder of the store is exchanging the refresh token, and we wait for what it gets (S10).
     other_holder: Option<OtherHolder>,
-    /// The leases that we wrote last, or tried to, by the time in them.
+    /// The leases that we wrote last, or tried to, by the number drawn for them.
     own_leases: (Option<u64>, Option<u64>),
     /// The number of the last token that another holder's exchange brought: it may be as old as the one before.
     taken_from_store: u64,
@@ -64,6 +66,8 @@ pub(crate) struct Session {
     asked_at: Mono,
     /// When the last answer of the store was asked for: what it did not show was written later.
     store_seen: Option<Mono>,
+    /// How often it could not be read since the start.
+    store_tries: u32,
     /// Grows with every adopted token; also when the user changes.
     token_number: u64,
     /// Grows at every sign-in and sign-out: whose messages are whose (W10).
@@ -110,59 +114,6 @@ struct Trouble {
     failed_at: Mono,
     /// The server itself said when to come back.
     told_when: bool,
-}
-
-/// An answer that is awaited.
-#[derive(Debug)]
-struct Pending {
-    effect: EffectId,
-    step: Step,
-    asked_at: Mono,
-    slept_ms: u64,
-}
-
-/// What an awaited answer is for.
-#[derive(Debug)]
-enum Step {
-    Restore,
-    Login {
-        call: CallId,
-    },
-    StoreSignIn {
-        call: CallId,
-        holding: Box<Holding>,
-    },
-    StoreIntent,
-    LookFirst,
-    Watch,
-    Look,
-    PutBack,
-    /// `again`: not the first time that this refresh token is sent.
-    Refresh {
-        again: bool,
-    },
-    StoreRefresh {
-        holding: Box<Holding>,
-        tries: u32,
-    },
-    Reread {
-        refusal: Error,
-        tries: u32,
-    },
-    Callback {
-        forced: bool,
-    },
-    Revoke {
-        call: CallId,
-    },
-    /// `keep`: a session that another holder stored after the one with this rotation stays.
-    ClearStore {
-        tries: u32,
-        keep: Option<u64>,
-    },
-    Verify {
-        call: CallId,
-    },
 }
 
 /// What the sockets have to know of what happened.
@@ -219,6 +170,7 @@ impl Session {
             slept_meanwhile_ms: 0,
             asked_at: Mono::default(),
             store_seen: None,
+            store_tries: 0,
             token_number: 0,
             identity: 0,
             attempts_ended: 0,
@@ -362,197 +314,6 @@ impl Session {
         }
     }
 
-    // ---- answers ----
-
-    pub(crate) fn on_http(&mut self, ctx: &mut Ctx, effect: EffectId, answer: Result<HttpAnswer, Error>) {
-        match self.take_step(ctx, effect) {
-            Some(Step::Login { call }) => self.login_answered(ctx, call, answer),
-            Some(Step::Refresh { again }) => self.refresh_answered(ctx, again, answer),
-            Some(Step::Revoke { call }) => {
-                let revoked = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
-                self.revoke_answered(call, revoked);
-            }
-            Some(Step::Verify { call }) => {
-                let result = answer.and_then(|answer| verified(&answer));
-                ctx.emit(Output::Reply {
-                    call,
-                    result: result.map(Reply::Verified),
-                });
-            }
-            _ => {}
-        }
-    }
-
-    pub(crate) fn on_loaded(
-        &mut self,
-        ctx: &mut Ctx,
-        effect: EffectId,
-        loaded: Result<StoreSnapshot, Error>,
-    ) {
-        let seen = loaded.is_ok();
-        match self.take_step(ctx, effect) {
-            Some(Step::Restore) => self.restored(ctx, loaded),
-            Some(Step::Watch) => self.looked_at_store(ctx, loaded),
-            Some(Step::LookFirst) => self.looked_first(ctx, loaded),
-            Some(Step::Look) => self.looked_for_change(ctx, loaded),
-            Some(Step::Reread { refusal, tries }) => self.reread(ctx, refusal, tries, loaded),
-            _ => return,
-        }
-        self.saw_store(seen);
-    }
-
-    /// The answer that was handled showed what the store held after it was asked for.
-    fn saw_store(&mut self, seen: bool) {
-        if seen {
-            self.store_seen = Some(self.asked_at);
-        }
-    }
-
-    pub(crate) fn on_swapped(&mut self, ctx: &mut Ctx, effect: EffectId, swapped: Result<Swapped, Error>) {
-        let seen = swapped.is_ok();
-        match self.take_step(ctx, effect) {
-            Some(Step::StoreSignIn { call, holding }) => self.sign_in_stored(ctx, call, holding, swapped),
-            Some(Step::StoreIntent) => self.intent_stored(ctx, swapped),
-            Some(Step::StoreRefresh { holding, tries }) => self.refresh_stored(ctx, holding, tries, swapped),
-            Some(Step::ClearStore { tries, keep }) => self.store_cleared(ctx, tries, keep, swapped),
-            Some(Step::PutBack) => self.put_back_answered(ctx, swapped),
-            _ => return,
-        }
-        self.saw_store(seen);
-    }
-
-    pub(crate) fn on_callback(&mut self, ctx: &mut Ctx, effect: EffectId, answer: CallbackAnswer) {
-        if let Some(Step::Callback { forced }) = self.take_step(ctx, effect) {
-            self.callback_answered(ctx, forced, answer);
-        }
-    }
-
-    pub(crate) fn on_timer(&mut self, ctx: &mut Ctx, timer: Timer) {
-        match timer {
-            Timer::RefreshDue => self.refresh_due(ctx),
-            Timer::TokenExpired => self.token_expired(ctx),
-            Timer::RefreshRetry if self.other_holder.is_some() => self.look_at_store(ctx),
-            Timer::RefreshRetry => self.start_refresh(ctx, RefreshReason::Retry),
-            Timer::Effect(effect) => self.effect_timed_out(ctx, effect),
-            _ => {}
-        }
-    }
-
-    /// A driver that never answers, or a callback that hangs, is the same as a server that cannot be reached.
-    fn effect_timed_out(&mut self, ctx: &mut Ctx, effect: EffectId) {
-        let Some(step) = self.take_step(ctx, effect) else {
-            return;
-        };
-        ctx.emit(Output::Cancel { effect });
-        let late = |kind| Error::new(kind, "no answer within the time limit");
-        match step {
-            Step::Login { call } => self.login_answered(ctx, call, Err(late(ErrorKind::Unreachable))),
-            Step::Refresh { again } => self.refresh_answered(ctx, again, Err(late(ErrorKind::Unreachable))),
-            Step::Callback { forced } => {
-                let answer = CallbackAnswer::Unreachable(late(ErrorKind::CallbackFailed));
-                self.callback_answered(ctx, forced, answer);
-            }
-            Step::Revoke { call } => self.revoke_answered(call, false),
-            Step::Verify { call } => {
-                ctx.emit(Output::Reply {
-                    call,
-                    result: Err(late(ErrorKind::Unreachable)),
-                });
-            }
-            Step::Restore => self.restored(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::Reread { refusal, tries } => {
-                self.reread(ctx, refusal, tries, Err(late(ErrorKind::StoreFailed)));
-            }
-            Step::StoreSignIn { call, holding } => {
-                self.sign_in_stored(ctx, call, holding, Err(late(ErrorKind::StoreFailed)));
-            }
-            Step::Watch => self.looked_at_store(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::LookFirst => self.looked_first(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::Look => self.looked_for_change(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::PutBack => self.put_back_answered(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::StoreIntent => self.intent_stored(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::StoreRefresh { holding, tries } => {
-                self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));
-            }
-            Step::ClearStore { tries, keep } => {
-                self.store_cleared(ctx, tries, keep, Err(late(ErrorKind::StoreFailed)));
-            }
-        }
-    }
-
-    // ---- effects ----
-
-    /// Numbers an effect, remembers what its answer is for, and limits the wait for it.
-    fn await_answer(&mut self, ctx: &mut Ctx, step: Step) -> EffectId {
-        let effect = ctx.effect();
-        // The driver keeps the same limit where it can; this one holds when it cannot.
-        let limit = self.answer_limit_ms();
-        ctx.timers.set(Timer::Effect(effect), ctx.now.mono + limit);
-        self.pending.push(Pending {
-            effect,
-            step,
-            asked_at: ctx.now.mono,
-            slept_ms: 0,
-        });
-        effect
-    }
-
-    fn answer_limit_ms(&self) -> u64 {
-        self.options.request_timeout_ms.saturating_add(1_000)
-    }
-
-    fn take_step(&mut self, ctx: &mut Ctx, effect: EffectId) -> Option<Step> {
-        let at = self.pending.iter().position(|pending| pending.effect == effect)?;
-        ctx.timers.clear(Timer::Effect(effect));
-        let Pending {
-            step,
-            slept_ms,
-            asked_at,
-            ..
-        } = self.pending.swap_remove(at);
-        self.slept_meanwhile_ms = slept_ms;
-        self.asked_at = asked_at;
-        Some(step)
-    }
-
-    /// When the answer being handled was received, or would have been, had the device not slept.
-    fn received(&self, ctx: &Ctx) -> Now {
-        let slept = self.slept_meanwhile_ms;
-        Now {
-            mono: ctx.now.mono - slept,
-            unix_ms: ctx.now.unix_ms.saturating_sub(slept),
-        }
-    }
-
-    /// Stops waiting for the answers that `late` names; they will be dropped when they come.
-    fn forget(&mut self, ctx: &mut Ctx, late: impl Fn(&Step) -> bool) -> Vec<Step> {
-        let (forgotten, kept): (Vec<Pending>, _) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition(|pending| late(&pending.step));
-        self.pending = kept;
-        for pending in &forgotten {
-            ctx.timers.clear(Timer::Effect(pending.effect));
-        }
-        forgotten.into_iter().map(|pending| pending.step).collect()
-    }
-
-    fn swap_store(&mut self, ctx: &mut Ctx, next: Option<&Holding>, step: Step) {
-        let next = next.map(|holding| {
-            let mut stored = holding.stored();
-            if holding.life.valid_until() <= ctx.now.mono {
-                // Said here, where it is known: a reader whose clock disagrees takes what is new in the store for young.
-                stored.lifetime_ms = Some(0);
-            }
-            Box::new(stored)
-        });
-        let effect = self.await_answer(ctx, step);
-        ctx.emit(Output::SwapStore {
-            effect,
-            expected: self.store_version,
-            next,
-        });
-    }
-
     // ---- what the world may see ----
 
     /// At the end of every input: publishes what is different, answers what is done, looks at what may be new.
@@ -573,9 +334,7 @@ impl Session {
 
     /// The device slept: what was said of times on its clocks is no longer so.
     pub(crate) fn slept(&mut self, ctx: &mut Ctx, slept_ms: u64) {
-        for pending in &mut self.pending {
-            pending.slept_ms = pending.slept_ms.saturating_add(slept_ms);
-        }
+        self.stalled(slept_ms);
         self.lease_slept(slept_ms);
         if let Some(holding) = &mut self.holding {
             holding.set_expires_at(ctx);
@@ -619,17 +378,5 @@ impl Session {
             identity: self.identity(),
             cookies: self.holding.as_ref().and_then(|holding| holding.cookies.clone()),
         }
-    }
-}
-
-fn verified(answer: &HttpAnswer) -> Result<bool, Error> {
-    match answer.status {
-        200..=299 => Ok(true),
-        400..=403 => Ok(false),
-        status => Err(Error::new(
-            ErrorKind::Unreachable,
-            "the server could not say whether the token is good",
-        )
-        .with_status(status)),
     }
 }

@@ -105,6 +105,7 @@ impl Session {
                 key,
                 at_unix_ms,
                 asked_unix_ms: at_unix_ms,
+                lease: 0,
             });
         }
         if self.durable && self.other_holder.is_some() {

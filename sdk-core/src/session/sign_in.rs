@@ -38,7 +38,10 @@ impl Session {
                     return self.take_up(ctx, snapshot.version, *stored);
                 }
             }
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                self.read_store_later(ctx);
+            }
         }
         // A socket that was made meanwhile waited to hear whether there is a token.
         self.changes.push(Change::Settled);

@@ -9,12 +9,16 @@
 //! is read.
 
 use super::{Change, Session, Step};
+use crate::backoff::delay_ms;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::io::Output;
 use crate::state::{SessionEvent, SignOutCause};
 use crate::store::{StoreSnapshot, StoreVersion, Swapped};
 use crate::timer::Timer;
+
+/// A store that could not be read is left alone for this long at least, in milliseconds.
+const LEAST_STORE_GAP_MS: u64 = 500;
 
 impl Session {
     /// The store may have changed.
@@ -47,7 +51,21 @@ impl Session {
     pub(super) fn looked_for_change(&mut self, ctx: &mut Ctx, loaded: Result<StoreSnapshot, Error>) {
         match loaded {
             Ok(snapshot) => self.follow(ctx, snapshot),
-            Err(error) => ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error })),
+            Err(error) => {
+                ctx.emit(Output::SessionEvent(SessionEvent::StoreFailed { error }));
+                self.read_store_later(ctx);
+            }
+        }
+    }
+
+    /// Nobody knows yet whether somebody is signed in: a store that is back in a moment is to show it, whether it hints or
+    /// not. Once it has been read, or something was written, its failures are those of the accesses that meet them.
+    pub(super) fn read_store_later(&mut self, ctx: &mut Ctx) {
+        if self.holding.is_none() && self.store_seen.is_none() {
+            let wait = delay_ms(&self.options.refresh.retry, self.store_tries, None, &mut ctx.rng);
+            self.store_tries = self.store_tries.saturating_add(1);
+            ctx.timers
+                .set(Timer::StoreRetry, ctx.now.mono + wait.max(LEAST_STORE_GAP_MS));
         }
     }
 

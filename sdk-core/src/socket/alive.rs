@@ -162,6 +162,7 @@ impl Socket {
     /// Lets go of everything that is open or under way.
     pub(super) fn drop_connections(&mut self, ctx: &mut Ctx, code: u16, reason: &str, error: &Error) {
         ctx.timers.clear(Timer::Reconnect(self.id));
+        self.refused_for_good = None;
         self.cancel_ticket(ctx);
         self.end_overlap(ctx);
         if let Some(candidate) = self.candidate.take() {

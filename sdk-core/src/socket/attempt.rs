@@ -263,6 +263,7 @@ impl Socket {
         if let Some(old) = old {
             // The old one carried its token to the end without a refusal: the refusal before it is over (W8).
             self.refusal = self.refusal.filter(|refusal| old.token <= refusal.token);
+            self.refused_for_good = None;
             // Sends move over once the server has got what the old connection was given (W5, W10).
             ctx.emit(Output::Indirect { socket: self.id });
             self.retire(ctx, old.id, 1000, "replaced", None);

@@ -139,6 +139,11 @@ impl Socket {
                 },
             );
         }
+        if let Some((_, cause)) = self.refused_for_good.take() {
+            let will_retry = false;
+            self.event(ctx, SocketEvent::Ended { ended, will_retry });
+            return self.refused(ctx, cause);
+        }
         if ended == Ended::Replaced {
             self.event(
                 ctx,
@@ -184,21 +189,24 @@ impl Socket {
     /// The server refused the credential (W8).
     pub(super) fn auth_refused(&mut self, ctx: &mut Ctx, session: &mut Session, ended: Ended, token: u64) {
         self.event(ctx, SocketEvent::AuthRefused { ended: ended.clone() });
-        // A token that has been replaced since says nothing about the one in use.
+        // A token that has been replaced since says nothing about the one in use, and one that another holder of the
+        // session brought may have been issued before the refusal.
+        let newer = self.refusal.is_some_and(|refusal| token > refusal.mark);
         let issued_after_refusal = session.is_current(token)
-            && (self.refusal.is_some_and(|refusal| token > refusal.mark)
-                || session.just_replaced_refused(ctx, token));
+            && (newer && session.was_issued_to_us(token) || session.just_replaced_refused(ctx, token));
         let hopeless = !self.needs_session() || issued_after_refusal || !session.can_refresh();
         if self.live.is_some() {
             // A handover was refused, and the old connection works. With a newer token there will be another handover;
-            // where that would be no use, the next attempt is made when the old connection ends.
+            // where that would be no use, the old connection is used to its end, and is the last one. From then on a
+            // token is shown when there is one, and none is asked for: several holders would do that in turns.
             self.handover_failures = self.handover_failures.saturating_add(1);
-            if !hopeless {
-                self.remember_refusal(session, token);
-                session.token_rejected(ctx, token);
-                self.begin(ctx, session);
+            if hopeless || self.refused_for_good.is_some() {
+                self.refused_for_good = Some((token, ended));
+                return;
             }
-            return;
+            self.remember_refusal(session, token);
+            session.token_rejected(ctx, token);
+            return self.begin(ctx, session);
         }
         self.attempts = self.attempts.saturating_add(1);
         if hopeless {

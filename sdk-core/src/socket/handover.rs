@@ -37,6 +37,11 @@ pub(super) struct Overlap {
 impl Socket {
     /// The same user has a new token: show it to the server as the options say (W4).
     pub(super) fn token_refreshed(&mut self, ctx: &mut Ctx, session: &mut Session) {
+        // Whoever was refused for good may be welcome with a newer one.
+        let refused = self.refused_for_good.as_ref();
+        if refused.is_some_and(|(token, _)| session.is_current(*token)) {
+            return;
+        }
         let Some(live) = &self.live else {
             if self.waits_for_token() {
                 self.begin(ctx, session);

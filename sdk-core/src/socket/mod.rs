@@ -60,6 +60,9 @@ pub(crate) struct Socket {
     /// The last connection ended with a code that is final when it comes twice.
     stop_on_repeat: bool,
     refusal: Option<Refusal>,
+    /// A handover was refused in a way that no newer token mends: so ends the socket when the live connection does (W8).
+    /// With the number of the token.
+    refused_for_good: Option<(u64, Ended)>,
     online: bool,
     background: bool,
     /// When a wake signal last cut a delay short.
@@ -156,6 +159,7 @@ impl Socket {
             handover_failures: 0,
             stop_on_repeat: false,
             refusal: None,
+            refused_for_good: None,
             online,
             background: !foreground,
             hint_followed: None,

@@ -173,6 +173,7 @@ async fn keeps_what_is_odd(
             key: String::new(),
             at_unix_ms: 0,
             asked_unix_ms: u64::MAX,
+            lease: 7,
         }),
     };
     let version = done(
@@ -441,6 +442,7 @@ fn session(number: u64) -> StoredSession {
             key: format!("key-{number}"),
             at_unix_ms: 1_700_000_000_000,
             asked_unix_ms: 1_700_000_000_000 + number,
+            lease: 7,
         }),
     }
 }

@@ -328,6 +328,24 @@ impl World {
         self.input(Input::Tick);
     }
 
+    /// The process is stopped and goes on later: its clocks run on, and what happens to it meanwhile waits.
+    pub fn freeze(&mut self, ms: u64) {
+        let end = self.now + ms;
+        let mut waiting = Vec::new();
+        while let Some((key, event)) = self.events.pop_first() {
+            if key.0 >= end {
+                self.events.insert(key, event);
+                break;
+            }
+            waiting.push(event);
+        }
+        self.now = end;
+        for event in waiting {
+            self.at(0, event);
+        }
+        self.input(Input::Tick);
+    }
+
     /// Somebody sets the device's clock.
     pub fn set_clock_error(&mut self, ms: i64) {
         self.clock_error = ms;

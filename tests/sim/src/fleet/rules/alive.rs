@@ -136,14 +136,10 @@ impl Fleet {
     /// In the end: everybody is signed in, everything is open, every message has its end, and nothing was left behind.
     pub(in super::super) fn check_that_all_is_well(&mut self) {
         self.rules.quiet = true;
-        // Somebody may have been signed out, justly, since the applications asked last. And:
-        // A pair that another holder stored before the refusal counts as issued after it, and ends in `Refused` (W8). It
-        // is for `socket/ended.rs` to ask `Session::was_issued_to_us`; until then the application tries again.
-        // A refresh or a reconnect may be under way at any moment.
-        for turn in 0..240 {
-            if turn % 30 == 0 && self.plan.durable {
-                self.ask_again();
-            }
+        // Somebody may have been signed out, justly, since the applications asked last. A refresh or a reconnect may be under
+        // way at any moment.
+        self.ask_again();
+        for _ in 0..240 {
             if self.violation.is_some() || self.unwell().is_empty() {
                 break;
             }

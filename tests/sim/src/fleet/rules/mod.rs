@@ -117,6 +117,7 @@ impl Watched {
     /// Somebody else is signed in: whatever sockets did before is another story.
     pub(super) fn another_user(&mut self) {
         self.generation_ends();
+        self.refresh_times.clear();
         for socket in self.sockets.values_mut() {
             socket.story += 1;
             socket.dials.clear();
