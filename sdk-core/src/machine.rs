@@ -107,23 +107,26 @@ impl Machine {
     /// ```
     pub fn handle(&mut self, now: Now, input: Input) {
         let (now, slept) = self.ctx.timeline.observe(now);
+        let idle = now.mono.since(self.ctx.now.mono);
         self.ctx.now = now;
-        let next = self.ctx.timers.next().map(|(at, _)| now.mono.since(at));
-        let late = next.filter(|late| slept == 0 && *late >= LATE_MS);
-        // An answer may have come while nobody ran: those who wait for one are given the time they still had.
+        let next = self.ctx.timers.next();
+        let late = next.is_some_and(|(at, _)| now.mono.since(at) >= LATE_MS + slept);
+        if slept > 0 || late {
+            // An answer may have come while nobody ran: those who wait for one are given the time they still had. It may
+            // be as old as the last input.
+            let missed = if late { idle } else { slept };
+            self.ctx.timers.postpone(missed, Timer::is_patience);
+            self.session.stalled(idle);
+        }
         if slept > 0 {
-            self.ctx.timers.postpone(slept, Timer::is_patience);
             self.session.slept(&mut self.ctx, slept);
-        } else if let Some(late) = late {
-            self.ctx.timers.postpone(late, Timer::is_patience);
-            self.session.stalled(late);
         }
         // Deadlines first: what was due before the input happened counts as having happened before it. A machine that
         // slept must know that its token is old before it does anything with it.
         self.run_timers();
         if slept > 0 {
             self.woke(Wake::Slept);
-        } else if late.is_some() {
+        } else if late {
             self.woke(Wake::Hint);
         }
         self.take(input);

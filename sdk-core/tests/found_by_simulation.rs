@@ -158,3 +158,53 @@ fn s8_a_sign_in_that_could_not_be_stored_is_newer_than_what_was() {
     let bobs = world.store.session().unwrap().rotation;
     assert!(bobs > 4, "{bobs}");
 }
+
+#[test]
+fn w3_a_clock_that_was_set_back_over_a_sleep_does_not_make_a_stored_pair_young() {
+    let mut world = World::prepared(durable(), |world| world.server.lifetime = secs(60));
+    world.login("ada");
+    world.run_for(secs(5));
+    // Another process of this device renews; then the device sleeps. Nothing runs here meanwhile, so that what the wall
+    // clock was set back hides the sleep, and the store was last seen without this pair five seconds ago.
+    world.clock_error = -mins(2).cast_signed();
+    let mut stored = world.store.session().unwrap().clone();
+    stored.access = world.server.issue(world.now, "ada").as_str().into();
+    stored.received_unix_ms = world.clock().unix_ms;
+    stored.rotation += 1;
+    world.store.write(Some(Box::new(stored)));
+    world.suspend(secs(70));
+    world.input(freshsocket::io::Input::StoreChanged);
+    world.run_for(secs(1));
+    // The world's own check sees every token that is shown to a server.
+    world.connect();
+    world.run_for(secs(1));
+    assert!(world.state_of(FIRST).is_open());
+    assert_eq!(world.server.refreshes(), 1, "it is as old as the wall clock says");
+}
+
+#[test]
+fn s10_a_lease_that_a_slow_store_left_half_of_is_written_again_before_the_server_is_asked() {
+    for taken_over in [true, false] {
+        let mut world = World::new(durable());
+        world.login("ada");
+        // To the store and back: nine of the sixteen seconds.
+        world.store.delay = 4_500;
+        world.input(freshsocket::io::Input::TokenRejected { token: 1 });
+        world.run_for(secs(10));
+        if taken_over {
+            // To another holder, whose wall clock is ahead of ours, the lease was over when it found it.
+            let mut stored = world.store.session().unwrap().clone();
+            let spent = stored.refresh.clone().unwrap();
+            let (access, refresh) = world.server.spend(world.now, spent.expose());
+            stored.access = access.as_str().into();
+            stored.refresh = Some(refresh.as_str().into());
+            stored.rotation += 1;
+            stored.intent = None;
+            world.store.write(Some(Box::new(stored)));
+        }
+        world.run_for(secs(30));
+        assert!(world.is_signed_in());
+        // A store that is always slow keeps nobody from going on.
+        assert_eq!(world.server.refreshes(), usize::from(!taken_over));
+    }
+}

@@ -6,8 +6,8 @@ use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::io::{CallId, CallbackAnswer, EffectId, HttpAnswer, Output, Reply};
 use crate::state::RefreshReason;
-use crate::store::{StoreSnapshot, Swapped};
-use crate::time::{Mono, Now};
+use crate::store::{StoreSnapshot, StoreVersion, Swapped};
+use crate::time::{Now, SLEEP_THRESHOLD_MS};
 use crate::timer::Timer;
 
 /// An answer that is awaited.
@@ -15,7 +15,7 @@ use crate::timer::Timer;
 pub(super) struct Pending {
     pub(super) effect: EffectId,
     pub(super) step: Step,
-    pub(super) asked_at: Mono,
+    pub(super) asked_at: Now,
     pub(super) slept_ms: u64,
 }
 
@@ -30,7 +30,10 @@ pub(super) enum Step {
         call: CallId,
         holding: Box<Holding>,
     },
-    StoreIntent,
+    /// `again`: the write before took so long that the lease was half over.
+    StoreIntent {
+        again: bool,
+    },
     LookFirst,
     Watch,
     Look,
@@ -63,6 +66,34 @@ pub(super) enum Step {
     },
 }
 
+/// A look at the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoreSeen {
+    /// When it was asked for: what it did not show was written later.
+    at: Now,
+    version: StoreVersion,
+    /// When the look before that was asked for, which did not show this version; `None`: there was none.
+    written_after: Option<Now>,
+}
+
+impl StoreSeen {
+    /// A time before this version was written, if one is known.
+    pub(super) fn before(&self, version: StoreVersion) -> Option<Now> {
+        if version == self.version {
+            self.written_after
+        } else {
+            Some(self.at)
+        }
+    }
+}
+
+/// Whether the wall clock was set back since: then it may have hidden a sleep, and more time may have passed than the
+/// monotonic clock shows.
+pub(super) fn was_set_back(since: Now, now: Now) -> bool {
+    let by_wall = now.unix_ms.saturating_sub(since.unix_ms);
+    by_wall.saturating_add(SLEEP_THRESHOLD_MS) < now.mono.since(since.mono)
+}
+
 impl Session {
     // ---- answers ----
 
@@ -91,7 +122,7 @@ impl Session {
         effect: EffectId,
         loaded: Result<StoreSnapshot, Error>,
     ) {
-        let seen = loaded.is_ok();
+        let seen = loaded.as_ref().ok().map(|snapshot| snapshot.version);
         match self.take_step(ctx, effect) {
             Some(Step::Restore) => self.restored(ctx, loaded),
             Some(Step::Watch) => self.looked_at_store(ctx, loaded),
@@ -104,17 +135,27 @@ impl Session {
     }
 
     /// The answer that was handled showed what the store held after it was asked for.
-    pub(super) fn saw_store(&mut self, seen: bool) {
-        if seen {
-            self.store_seen = Some(self.asked_at);
-        }
+    pub(super) fn saw_store(&mut self, seen: Option<StoreVersion>) {
+        let Some(version) = seen else { return };
+        let written_after = match self.store_seen {
+            Some(last) if last.version == version => last.written_after,
+            last => last.map(|last| last.at),
+        };
+        self.store_seen = Some(StoreSeen {
+            at: self.asked_at,
+            version,
+            written_after,
+        });
     }
 
     pub(crate) fn on_swapped(&mut self, ctx: &mut Ctx, effect: EffectId, swapped: Result<Swapped, Error>) {
-        let seen = swapped.is_ok();
+        let seen = swapped.as_ref().ok().map(|swapped| match swapped {
+            Swapped::Done(version) => *version,
+            Swapped::Conflict(snapshot) => snapshot.version,
+        });
         match self.take_step(ctx, effect) {
             Some(Step::StoreSignIn { call, holding }) => self.sign_in_stored(ctx, call, holding, swapped),
-            Some(Step::StoreIntent) => self.intent_stored(ctx, swapped),
+            Some(Step::StoreIntent { again }) => self.intent_stored(ctx, again, swapped),
             Some(Step::StoreRefresh { holding, tries }) => self.refresh_stored(ctx, holding, tries, swapped),
             Some(Step::ClearStore { tries, keep }) => self.store_cleared(ctx, tries, keep, swapped),
             Some(Step::PutBack) => self.put_back_answered(ctx, swapped),
@@ -173,7 +214,9 @@ impl Session {
             Step::LookFirst => self.looked_first(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::Look => self.looked_for_change(ctx, Err(late(ErrorKind::StoreFailed))),
             Step::PutBack => self.put_back_answered(ctx, Err(late(ErrorKind::StoreFailed))),
-            Step::StoreIntent => self.intent_stored(ctx, Err(late(ErrorKind::StoreFailed))),
+            Step::StoreIntent { again } => {
+                self.intent_stored(ctx, again, Err(late(ErrorKind::StoreFailed)));
+            }
             Step::StoreRefresh { holding, tries } => {
                 self.refresh_stored(ctx, holding, tries, Err(late(ErrorKind::StoreFailed)));
             }
@@ -194,7 +237,7 @@ impl Session {
         self.pending.push(Pending {
             effect,
             step,
-            asked_at: ctx.now.mono,
+            asked_at: ctx.now,
             slept_ms: 0,
         });
         effect

@@ -32,6 +32,10 @@ pub(super) struct OtherHolder {
 impl Session {
     /// Said before it is done, so that other holders wait, and a process which dies in between is understood by the next.
     pub(super) fn store_intent(&mut self, ctx: &mut Ctx) {
+        self.write_intent(ctx, false);
+    }
+
+    fn write_intent(&mut self, ctx: &mut Ctx, again: bool) {
         self.other_holder = None;
         if let Some(intent) = self.holding.as_mut().and_then(|holding| holding.intent.as_mut()) {
             intent.asked_unix_ms = ctx.now.unix_ms;
@@ -40,16 +44,19 @@ impl Session {
             self.own_leases = (self.own_leases.1, Some(intent.lease));
         }
         let holding = self.holding.clone();
-        self.swap_store(ctx, holding.as_ref(), Step::StoreIntent);
+        self.swap_store(ctx, holding.as_ref(), Step::StoreIntent { again });
     }
 
-    pub(super) fn intent_stored(&mut self, ctx: &mut Ctx, swapped: Result<Swapped, Error>) {
+    pub(super) fn intent_stored(&mut self, ctx: &mut Ctx, again: bool, swapped: Result<Swapped, Error>) {
         match swapped {
             Ok(Swapped::Done(version)) => {
                 self.store_version = version;
-                // The device slept after it was written: to others the lease may be over.
-                if ctx.now.mono.since(self.asked_at) >= self.answer_limit_ms() {
-                    return self.store_intent(ctx);
+                let (gone, lease) = (ctx.now.mono.since(self.asked_at.mono), self.answer_limit_ms());
+                // The device slept after it was written: to others the lease may be over. And one that a slow store has
+                // left little of would be over while the request is out; but a store that is always slow is no reason
+                // to ask for ever.
+                if gone >= lease || gone >= lease / 2 && !again {
+                    return self.write_intent(ctx, true);
                 }
             }
             Ok(Swapped::Conflict(snapshot)) => return self.another_was_quicker(ctx, snapshot),
@@ -189,7 +196,10 @@ impl Session {
     fn lease_left(&self, ctx: &Ctx, intent: &RefreshIntent) -> u64 {
         let asked = intent.asked_unix_ms.max(intent.at_unix_ms);
         let age = ctx.now.unix_ms.saturating_sub(asked);
-        let oldest = self.store_seen_ago(ctx).unwrap_or(age);
+        // Too short a time only has us wait for longer.
+        let oldest = self
+            .store_seen_before()
+            .map_or(age, |before| ctx.now.mono.since(before.mono));
         self.answer_limit_ms().saturating_sub(age.min(oldest))
     }
 

@@ -13,7 +13,7 @@ pub(crate) mod requests;
 mod sign_in;
 mod store_changes;
 
-use answers::{Pending, Step};
+use answers::{Pending, Step, StoreSeen, was_set_back};
 
 use crate::claims::Life;
 use crate::ctx::Ctx;
@@ -23,7 +23,7 @@ use crate::options::{ResolvedEndpoints, SessionOptions};
 use crate::secret::{AccessToken, RefreshToken, Secret};
 use crate::state::{RefreshReason, SessionState, SignOutCause};
 use crate::store::{StoreVersion, StoredSession};
-use crate::time::Mono;
+use crate::time::{Mono, Now};
 
 use holding::Holding;
 use lease::OtherHolder;
@@ -63,11 +63,13 @@ pub(crate) struct Session {
     /// How long the device slept while the answer being handled was out: a token in it is that much older.
     slept_meanwhile_ms: u64,
     /// When the answer being handled was asked for.
-    asked_at: Mono,
-    /// When the last answer of the store was asked for: what it did not show was written later.
-    store_seen: Option<Mono>,
+    asked_at: Now,
+    /// The last look at the store.
+    store_seen: Option<StoreSeen>,
     /// How often it could not be read since the start.
     store_tries: u32,
+    /// When a server last refused a token that was issued after its first refusal.
+    refused_for_good_at: Option<Mono>,
     /// Grows with every adopted token; also when the user changes.
     token_number: u64,
     /// Grows at every sign-in and sign-out: whose messages are whose (W10).
@@ -168,9 +170,13 @@ impl Session {
             },
             pending: Vec::new(),
             slept_meanwhile_ms: 0,
-            asked_at: Mono::default(),
+            asked_at: Now {
+                mono: Mono::default(),
+                unix_ms: 0,
+            },
             store_seen: None,
             store_tries: 0,
+            refused_for_good_at: None,
             token_number: 0,
             identity: 0,
             attempts_ended: 0,
@@ -251,6 +257,18 @@ impl Session {
                 .is_some_and(|(token, at)| token == number && ctx.now.mono.since(at) < REFUSAL_STORY_MS)
     }
 
+    /// A server refused a token that was issued after its first refusal.
+    pub(crate) fn refused_for_good(&mut self, ctx: &Ctx) {
+        self.refused_for_good_at = Some(ctx.now.mono);
+    }
+
+    /// Whether that was a moment ago. Several holders of one session would else buy tokens in turns, each because of the
+    /// one that the other bought.
+    pub(crate) fn was_refused_for_good_lately(&self, ctx: &Ctx) -> bool {
+        self.refused_for_good_at
+            .is_some_and(|at| ctx.now.mono.since(at) < REFUSAL_STORY_MS)
+    }
+
     /// Whether the server issued this token when we asked for it. One that was found in the store may have been issued long
     /// before, and a refusal of it says nothing about the next.
     pub(crate) fn was_issued_to_us(&self, number: u64) -> bool {
@@ -279,15 +297,19 @@ impl Session {
             || self.endpoints.refresh.is_some() && (self.options.is_cookie() || refresh.is_some())
     }
 
-    /// How long ago the store was seen without what it holds now, which is what the answer being handled brings.
-    fn store_seen_ago(&self, ctx: &Ctx) -> Option<u64> {
-        self.store_seen.map(|seen| ctx.now.mono.since(seen))
+    /// When the store was seen without what it holds now, which is what the answer being handled brings.
+    fn store_seen_before(&self) -> Option<Now> {
+        self.store_seen.and_then(|seen| seen.before(self.store_version))
     }
 
     fn read_from(&self, ctx: &Ctx, stored: StoredSession) -> Holding {
         let renewable = self.can_refresh_with(stored.refresh.as_ref());
-        // A pair whose refresh token is being exchanged may be an old one that was stored again.
-        let oldest = self.store_seen_ago(ctx).filter(|_| stored.intent.is_none());
+        // A pair whose refresh token is being exchanged may be an old one that was stored again. And a bound that may
+        // leave out a sleep is none.
+        let oldest = self
+            .store_seen_before()
+            .filter(|before| stored.intent.is_none() && !was_set_back(*before, ctx.now))
+            .map(|before| ctx.now.mono.since(before.mono));
         Holding::from_stored(stored, oldest, renewable, ctx)
     }
 
@@ -334,7 +356,6 @@ impl Session {
 
     /// The device slept: what was said of times on its clocks is no longer so.
     pub(crate) fn slept(&mut self, ctx: &mut Ctx, slept_ms: u64) {
-        self.stalled(slept_ms);
         self.lease_slept(slept_ms);
         if let Some(holding) = &mut self.holding {
             holding.set_expires_at(ctx);

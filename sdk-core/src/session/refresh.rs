@@ -400,7 +400,7 @@ impl Session {
         self.forget(ctx, |step| {
             matches!(
                 step,
-                Step::StoreIntent
+                Step::StoreIntent { .. }
                     | Step::LookFirst
                     | Step::Watch
                     | Step::Refresh { .. }
@@ -415,6 +415,9 @@ impl Session {
         self.holding = Some(holding);
         self.token_number += 1;
         self.refused = false;
+        if change == Change::SignedIn {
+            self.refused_for_good_at = None;
+        }
         if std::mem::take(&mut self.replaces_refused) {
             self.replaced_refused = Some((self.token_number, ctx.now.mono));
         }

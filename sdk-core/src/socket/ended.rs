@@ -193,7 +193,12 @@ impl Socket {
         // session brought may have been issued before the refusal.
         let newer = self.refusal.is_some_and(|refusal| token > refusal.mark);
         let issued_after_refusal = session.is_current(token)
-            && (newer && session.was_issued_to_us(token) || session.just_replaced_refused(ctx, token));
+            && (newer && session.was_issued_to_us(token)
+                || session.just_replaced_refused(ctx, token)
+                || session.was_refused_for_good_lately(ctx));
+        if issued_after_refusal && !session.was_refused_for_good_lately(ctx) {
+            session.refused_for_good(ctx);
+        }
         let hopeless = !self.needs_session() || issued_after_refusal || !session.can_refresh();
         if self.live.is_some() {
             // A handover was refused, and the old connection works. With a newer token there will be another handover;

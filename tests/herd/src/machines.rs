@@ -57,7 +57,7 @@ pub fn function(reconnect: &ReconnectOptions, clients: u64, outage_ms: f64, seed
         let mut rng = Rng::new(client_seed(seed, number));
         let mut retry = 0;
         trace(outage_ms, || {
-            if reconnect.max_attempts.is_some_and(|most| retry + 1 >= most) {
+            if reconnect.max_attempts.is_some_and(|most| retry >= most) {
                 return None;
             }
             let wait = backoff::delay_ms(&reconnect.delay, retry, None, &mut rng);

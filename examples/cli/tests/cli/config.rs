@@ -107,7 +107,7 @@ async fn flags_and_paths_reach_the_options() {
     assert_eq!(socket["reconnect"]["maxAttempts"], 5);
     assert_eq!(
         socket["reconnect"]["delay"],
-        json!({ "baseMs": 1_000, "factor": 1.5, "capMs": 9_000 })
+        json!({ "baseMs": 1_000, "factor": 1.1, "capMs": 9_000 })
     );
     assert_eq!(socket["heartbeat"]["intervalMs"], 20_000);
     assert_eq!(socket["heartbeat"]["timeoutMs"], 3_000);

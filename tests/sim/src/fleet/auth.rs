@@ -37,6 +37,9 @@ pub(super) struct Access {
 #[derive(Debug)]
 pub(super) struct Refresh {
     pub(super) family: usize,
+    /// Those of the pair that it came with, as in `Access`.
+    pub(super) serial: u64,
+    pub(super) exchange: Option<usize>,
     pub(super) spent: Option<u64>,
     /// The exchange that spent it.
     pub(super) by: Option<usize>,
@@ -274,6 +277,8 @@ impl Auth {
             body.push(("refresh", Json::from(text.as_str())));
             let refresh = Refresh {
                 family,
+                serial,
+                exchange,
                 spent: None,
                 by: None,
             };

@@ -201,7 +201,10 @@ impl Fleet {
 
     fn socket_event(&mut self, h: usize, socket: freshsocket::io::SocketId, event: &SocketEvent) {
         match event {
-            SocketEvent::Attempt { token, .. } => self.holders[h].watched.attempt(socket, *token),
+            SocketEvent::Attempt { token, .. } => {
+                let mono = self.clock(h).mono;
+                self.holders[h].watched.attempt(socket, *token, mono);
+            }
             SocketEvent::Opened { handover, .. } => {
                 self.cover.count(if *handover {
                     "socket: handed over"

@@ -3,7 +3,7 @@
 use freshsocket::Json;
 use freshsocket::io::{CallId, EffectId, HttpRequest, Reply, SessionView};
 use freshsocket::store::{StoreVersion, StoredSession, Swapped};
-use freshsocket::{AccessToken, Error, SessionState, SignOutCause};
+use freshsocket::{AccessToken, Error, RefreshToken, SessionState, SignOutCause};
 
 use super::super::Fleet;
 use super::super::auth::{Did, Exchange};
@@ -211,6 +211,7 @@ impl Fleet {
         next: Option<Box<StoredSession>>,
         delay: u64,
     ) -> Swapped {
+        let refresh = next.as_ref().and_then(|next| next.refresh.clone());
         let text = next.as_ref().map(|next| next.access.expose().to_owned());
         let before = self.store.held.session.as_ref().map(|stored| stored.rotation);
         let rotation = next.as_ref().map(|next| next.rotation);
@@ -226,17 +227,27 @@ impl Fleet {
                 });
             }
             self.writes(h, &text, delay);
-            self.check_stored(h, &text);
+            self.check_stored(h, &text, refresh.as_ref());
         }
         swapped
     }
 
     /// S8: no stored pair is older than one that was published.
-    fn check_stored(&mut self, h: usize, text: &str) {
+    fn check_stored(&mut self, h: usize, text: &str, refresh: Option<&RefreshToken>) {
         let Some(access) = self.auth.access.get(text) else {
             return;
         };
-        let (family, serial, exchange) = (access.family, access.serial, access.exchange);
+        let (mut family, mut serial, mut exchange) = (access.family, access.serial, access.exchange);
+        // Two sign-ins of one user in one second may bring the same access token (`Tokens::SameInASecond`), known here
+        // as the later one's: then the refresh token says whose pair it is.
+        let own = refresh.and_then(|refresh| self.auth.refresh.get(refresh.expose()));
+        if let Some(own) = own.filter(|own| own.family != family) {
+            if !self.plan.rotates {
+                // It came with the sign-in and says nothing of the age.
+                return;
+            }
+            (family, serial, exchange) = (own.family, own.serial, own.exchange);
+        }
         let newest = self.rules.published.get(&family).copied().unwrap_or(0);
         // Without its store a holder went on alone, and what it has is another pair of the same age.
         if serial < newest && !self.rules.split.contains(&family) {

@@ -94,8 +94,9 @@ impl Watched {
         self.sockets.entry(socket).or_default().since = mono;
     }
 
-    pub(super) fn attempt(&mut self, socket: SocketId, token: u64) {
-        self.sockets.entry(socket).or_default().attempt = token;
+    pub(super) fn attempt(&mut self, socket: SocketId, token: u64, mono: Mono) {
+        let socket = self.sockets.entry(socket).or_default();
+        (socket.attempt, socket.since) = (token, mono);
     }
 
     pub(super) fn refused(&mut self, socket: SocketId) {
