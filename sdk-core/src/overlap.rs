@@ -60,7 +60,8 @@ pub struct Overlap {
     by: Duplicates,
     seen: HashMap<Key, Seen>,
     order: VecDeque<Key>,
-    /// Keys of its own, so that nobody can compose messages that are taken for others.
+    /// Keys of its own, so that nobody can compose messages that are taken for others. (In WebAssembly the standard library
+    /// has no randomness for them.)
     hashers: (RandomState, RandomState),
 }
 

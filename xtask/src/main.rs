@@ -16,6 +16,7 @@ mod soak;
 mod test;
 mod tools;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ cargo xtask <command>
                           what happened in one of them
   bench [--smoke] [ARGS]  run the benchmarks; --smoke: each once, to see that they run
   wasm                    check that the pure core compiles for wasm32-unknown-unknown
+  web                     build the npm package, run its tests in Node and Chromium, show its size
 ";
 
 /// What a chore says when it went wrong; nothing, if it has said so itself.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run_targets(rest),
         ["bench", rest @ ..] => bench::run_all(rest),
         ["wasm"] => wasm::check(),
+        ["web"] => web::run_all().1,
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

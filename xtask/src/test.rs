@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::command::{Count, cargo, run_tests};
-use crate::{Outcome, demo, deny, fuzz, lint, soak, tools, wasm};
+use crate::{Outcome, demo, deny, fuzz, lint, soak, tools, wasm, web};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz` runs them for longer.
 const FUZZ_SECONDS: u64 = 10;
@@ -86,6 +86,7 @@ fn steps() -> Vec<(&'static str, Check)> {
     steps.push(("tests of the pure core", Box::new(pure)));
     steps.push(("simulation", plain(soak::few)));
     steps.push(("pure core on wasm32", plain(wasm::check)));
+    steps.push(("web client", Box::new(web::run_all)));
     steps.push(("licences and sources of dependencies", plain(deny::dependencies)));
     steps.push(("fuzz targets", Box::new(|| counted(fuzz::every(FUZZ_SECONDS)))));
     steps.push(("demo", plain(demo::check)));
