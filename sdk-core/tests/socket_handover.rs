@@ -231,6 +231,22 @@ fn w8_a_handover_that_was_refused_for_good_is_tried_again_with_the_next_token() 
     assert_eq!(world.ends(), 0);
 }
 
+#[test]
+fn w8_a_connection_that_opened_after_a_refusal_for_good_is_a_new_story() {
+    let mut world = World::open(Setup::default());
+    world.ws.refuses_all = true;
+    world.run_for(mins(58));
+    world.ws.refuses_all = false;
+    // The old connection dies while the one with the next token is being opened.
+    let before = world.ws.attempts();
+    assert!(world.run_until(hours(2), |world| world.ws.attempts() > before));
+    world.cut_all();
+    world.run_for(secs(10));
+    assert!(world.is_open());
+    world.cut_all();
+    assert!(world.run_until(mins(1), World::is_open), "{:?}", world.socket_state());
+}
+
 fn in_band(ack: bool) -> Setup {
     Setup::socket(|socket| {
         socket.renewal = Renewal::InBand {

@@ -260,10 +260,11 @@ impl Socket {
         ctx.timers.clear(Timer::Attempt(conn.id));
         let old = self.live.take();
         let handover = old.is_some();
+        // Whether it takes the place of the old one, or comes after its end.
+        self.refused_for_good = None;
         if let Some(old) = old {
             // The old one carried its token to the end without a refusal: the refusal before it is over (W8).
             self.refusal = self.refusal.filter(|refusal| old.token <= refusal.token);
-            self.refused_for_good = None;
             // Sends move over once the server has got what the old connection was given (W5, W10).
             ctx.emit(Output::Indirect { socket: self.id });
             self.retire(ctx, old.id, 1000, "replaced", None);
