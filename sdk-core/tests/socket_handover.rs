@@ -244,7 +244,11 @@ fn w8_a_connection_that_opened_after_a_refusal_for_good_is_a_new_story() {
     world.run_for(secs(10));
     assert!(world.is_open());
     world.cut_all();
-    assert!(world.run_until(mins(1), World::is_open), "{:?}", world.socket_state());
+    assert!(
+        world.run_until(mins(1), World::is_open),
+        "{:?}",
+        world.socket_state()
+    );
 }
 
 fn in_band(ack: bool) -> Setup {
